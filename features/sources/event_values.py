@@ -16,6 +16,8 @@ from features.sources.column_parsing import parse_number
 from features.sources.files import require_column, require_columns
 from features.sources.key_columns import key_column, text_column
 
+_DASHES = "^[ \t]*[-\u2010-\u2015\u2212]+[ \t]*$"
+
 
 def fill_within_orders(
     table: Table, source: EventSource, config_place: str, problems: Problems
@@ -153,15 +155,22 @@ def amount_columns(
 
     amount = number(columns.value, "value")
     if columns.value in table.columns:
-        filled = table[columns.value].notnull()
+        filled = _is_filled(table[columns.value])
     if columns.value_times is not None:
         amount *= number(columns.value_times, "value_times")
     direction = (amount < 0).ifelse(-1.0, 1.0)
     for name in columns.value_less:
         less = number(name, "value_less").abs() * direction
         # An unreadable cell stays null, so that the row is bad and not too high.
-        empty = table[name].isnull() if name in table.columns else ibis.literal(True)
+        empty = ~_is_filled(table[name]) if name in table.columns else ibis.literal(True)
         amount -= empty.ifelse(0.0, less)
     if source.value_scale != 1:
         amount *= source.value_scale
     return amount, filled
+
+
+def _is_filled(cell: Value) -> Value:
+    """Whether a cell of numbers holds something: exports write dashes for nothing."""
+    if not cell.type().is_string():
+        return cell.notnull()
+    return cell.notnull() & ~cell.re_search(_DASHES)

@@ -19,6 +19,7 @@ from features.sources.locations import distinct_files
 from features.sources.prepared_files import prepare_files
 from features.sources.spreadsheets import SPREADSHEETS, chosen_sheets, sheet_rows
 from features.sources.typed_files import read_json_files, read_parquet_files
+from features.sources.uneven_lines import uneven_lines
 
 # Lines of the engine's message that explain a broken file; other lines repeat a row.
 _TELLING_PHRASES = (
@@ -28,6 +29,7 @@ _TELLING_PHRASES = (
     "Invalid unicode",
     "The CSV Parser",
 )
+_EMPTY = ("", "\\N", "-", "--")  # an empty cell, as databases and tools write it
 _MAX_LINE_BYTES = 2_000_000  # bytes; the engine's own limit
 
 
@@ -49,6 +51,15 @@ def _engine_message(error: Exception) -> str:
 
 def unreadable_table(name: str, error: Exception) -> UserError:
     """Return the error for a table that exists but cannot be read."""
+    uneven = uneven_lines(str(error))
+    if uneven is not None:
+        found, hint = uneven
+        return UserError(
+            f"table {name}",
+            found=found,
+            expected="rows with one field for each column name",
+            hint=f"{hint}; or see the source's `csv:` block",
+        )
     return UserError(
         f"table {name}",
         found=_engine_message(error),
@@ -138,7 +149,7 @@ def _read_csv(connection: Any, file_names: list[str], csv_format: CsvFormat) -> 
             escape='"',
             comment="",
             encoding=csv_format.encoding,
-            nullstr=["", "\\N"],  # an empty cell, as exports of databases write it
+            nullstr=list(_EMPTY),
             skip=csv_format.skip_lines,
         ).select(list(first_header))
         for header, same_header_files in by_header.items()
@@ -154,7 +165,10 @@ def _read_sheets(connection: Any, file_names: list[str], csv_format: CsvFormat) 
     ]:
         rows = sheet_rows(file_name, title)[csv_format.skip_lines :]
         header = _checked_header(rows[0] if rows else [], file_name, csv_format)
-        columns = [[row[place] or None for row in rows[1:]] for place in range(len(header))]
+        columns = [
+            [None if row[place] in _EMPTY else row[place] for row in rows[1:]]
+            for place in range(len(header))
+        ]
         arrays = [pa.array(column, pa.string()) for column in columns]
         tables.append(pa.table(dict(zip(header, arrays, strict=True))))
         first_header = tables[0].column_names

@@ -43,15 +43,19 @@ _EXPONENT = "^[+-]?[0-9]*{sign}?[0-9]*[eE][+-]?[0-9]+$"
 def _grouped(decimal: str) -> str:
     """Return the pattern of a number; the other sign may part its thousands."""
     grouper, sign = ("[.]", ",") if decimal == "," else (",", "[.]")
-    groups = f"[0-9]{{1,3}}(?:{grouper}[0-9]{{3}})+|[0-9]{{1,3}}(?:{_GROUPERS}[0-9]{{3}})+|[0-9]+"
+    groups = (
+        f"[0-9]{{1,3}}(?:{grouper}[0-9]{{3}})+|[0-9]{{1,3}}(?:{_GROUPERS}[0-9]{{3}})+|[0-9]+"
+        # India parts by two digits above the thousands: 1,25,000.
+        f"|[0-9]{{1,2}}(?:{grouper}[0-9]{{2}})+{grouper}[0-9]{{3}}"
+    )
     return f"^[+-]?(?:(?:{groups})(?:{sign}[0-9]*)?|{sign}[0-9]+)$"
 
 
 def number_column(text: Value, decimal: str) -> Value:
     """Convert text to float64; null where it is no number with this decimal sign.
 
-    Other signs part thousands only where they stand before groups of three digits, so that a
-    number is never taken for one a hundred times as large.
+    Other signs part thousands only where they stand before groups of three digits (or of two, then
+    three), so that a number is never taken for one a hundred times as large.
     """
     trimmed = text.strip()
     cleaned = trimmed.re_replace(_MINUS, "-").re_replace(_AT_ENDS, "")
@@ -119,6 +123,20 @@ def decimal_sign(cells: Iterable[str]) -> str | None:
     if commas == points == 0:
         return None
     return "," if commas > points else "."
+
+
+def are_only_thousands(cells: Iterable[str], sign: str) -> bool:
+    """Return whether a sign stands before exactly three digits in all cells that have it.
+
+    No cell then tells whether it parts thousands or decimals (`decimal_sign` returns None); amounts
+    with three decimals hardly ever leave out all zeros at their ends and all parts of one.
+
+    >>> are_only_thousands(["12.990", "990", "1.500"], "."), are_only_thousands(["0.500"], ".")
+    (True, False)
+    """
+    parted = [cell for cell in cells if sign in cell]
+    pattern = re.compile(rf"[^0-9.,]*[1-9][0-9]{{0,2}}{re.escape(sign)}[0-9]{{3}}[^0-9.,]*")
+    return len(parted) > 0 and all(pattern.fullmatch(cell) for cell in parted)
 
 
 def currencies(cells: Iterable[str]) -> set[str]:

@@ -37,6 +37,8 @@ def bad_row_reason(events: Table, source: EventSource, config: Config, latest: i
         (e.day < day_number(config.earliest), f"occurred_at before {config.earliest}"),
         (e.day > latest, f"occurred_at after {day_date(latest)}"),
         (e.known_day > latest, f"known_at after {day_date(latest)}"),
+        # What is ignored needs no amount.
+        (e.event_type.isin(config.ignored_event_types), ibis.null("string")),
         (~finite, "amount is not finite"),
         (e.amount_given & e.amount.isnull(), "amount is not a number"),
         ((e.amount.abs() * minor_per_major) > _LARGEST_MINOR, "amount is out of range"),

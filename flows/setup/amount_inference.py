@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import pandas as pd
 
 from features.errors import Problems, UserError
 from flows.setup import column_synonyms
-from flows.setup.column_synonyms import MINOR_UNITS, plain_name, synonym_rank
+from flows.setup.column_synonyms import MINOR_UNITS, may_be_amount, plain_name
 from flows.setup.event_type_inference import role_of_table
 from flows.setup.readings import counted, is_allowed
 from flows.setup.source_draft import SourceProposal, best_column, used_columns
@@ -20,6 +21,8 @@ _EQUAL_SHARE = (
 
 
 _ONE_OF_TWO = 0.98  # share of a ledger's rows with either a debit or a credit
+_FEWEST_PRICES = 20  # from which their last digits say something
+_NO_CENTS = {"JPY", "KRW", "CLP", "HUF", "VND", "IDR", "PYG", "ISK", "UGX", "COP", "INR", "RSD"}
 _SAME_SUM = 0.002  # sums that differ by less are the same amounts
 
 
@@ -43,7 +46,7 @@ def propose_amount(
         found.columns["value"] = said["value"].name
         if "value_times" in said:
             found.columns["value_times"] = said["value_times"].name
-        elif not found.preset and _of_the_order(said["value"], order, ~copied_rows(table)):
+        elif not found.preset and _of_the_order(found, said["value"], order, ~copied_rows(table)):
             _count_once(found, said["value"], order)
         _tell_money(found, table, said["value"])
         return
@@ -58,16 +61,17 @@ def propose_amount(
     amounts = {
         name: c
         for name, c in numbers.items()
-        if synonym_rank(name, column_synonyms.VALUE) is not None
-        and synonym_rank(name, column_synonyms.NOT_VALUE) is None
+        if may_be_amount(name)
         and (pieces is None or name != pieces.name)
         and not (pieces is not None and prices is not None and name == prices.name)
     }
     copies = copied_rows(table)
-    whole = [name for name, c in amounts.items() if _of_the_order(c, order, ~copies)]
+    whole = [name for name, c in amounts.items() if _of_the_order(found, c, order, ~copies)]
     value = best_column({n: c for n, c in amounts.items() if n not in whole}, column_synonyms.VALUE)
     if not amounts and prices is None and role_of_table(table) == "refund":
-        value = best_column(numbers, column_synonyms.REFUNDED)
+        value = best_column(numbers, column_synonyms.REFUNDED) or best_column(
+            numbers, column_synonyms.VALUE
+        )
     if value is None and prices is not None and pieces is not None:
         found.columns |= {"value": prices.name, "value_times": pieces.name}
         found.notes["value"] = f"CHECK: a price a piece, times {pieces.name!r}."
@@ -219,7 +223,7 @@ def _subtract_refunded(
             column.name != value.name
             and bool(within.all())
             and bool((cells > 0).any())
-            and not _of_the_order(column, order, cells > 0)
+            and not _of_the_order(found, column, order, cells > 0)
         )
 
     refunded = best_column(numbers, column_synonyms.REFUNDED, is_part)
@@ -234,6 +238,15 @@ def _tell_money(found: SourceProposal, table: ProfiledTable, money: ColumnProfil
     if money is not None and money.kind == "number":
         found.decimals = _decimals(money.cells)
         _scale_cents(found, money)
+        if money.thousands:
+            _tell_thousands(found, money)
+        elif found.value_scale == 1 and _may_be_cents(found, money):
+            total = money.cells.sum()
+            found.notes["value"] = (
+                f"{found.notes.get('value', '')} CHECK: {money.name!r} holds whole numbers only, "
+                f"as prices in cents do: {total:,.0f} in the sampled rows. If these "
+                f"are hundredths ({total / 100:,.2f}), set `value_scale: 0.01`."
+            ).strip()
     currency = best_column(table.columns, column_synonyms.CURRENCY, lambda c: c.distinct > 0)
     if currency is not None:
         found.currency = str(currency.cells.mode()[0])
@@ -257,6 +270,34 @@ def _scale_cents(found: SourceProposal, money: ColumnProfile) -> None:
     ).strip()
 
 
+def _may_be_cents(found: SourceProposal, money: ColumnProfile) -> bool:
+    """Whether whole amounts look like prices in hundredths, in a currency that has them."""
+    cells = money.cells.dropna()
+    cells = cells[cells != 0].abs()
+    if money.name != found.columns.get("value") or len(cells) < _FEWEST_PRICES:
+        return False
+    currency = best_column(found.table.columns, column_synonyms.CURRENCY, lambda c: c.distinct > 0)
+    codes = set() if currency is None else set(currency.cells.dropna().astype(str).str.upper())
+    if not codes or codes & _NO_CENTS or (cells % 1 != 0).any() or (cells < 100).any():
+        return False
+    location = found.table.location
+    first = location[0] if isinstance(location, tuple) else location
+    if isinstance(first, str) and re.search(r"[.](jsonl?|ndjson)([.]\w+)?$", first.lower()):
+        return True  # saved answers of an interface
+    return bool((cells % 100).isin([0, 50, 90, 95, 99]).mean() >= _EQUAL_SHARE)
+
+
+def _tell_thousands(found: SourceProposal, money: ColumnProfile) -> None:
+    """Say that points are read as parting thousands, with the sum of either reading."""
+    total = money.cells.sum()
+    decimals = money.cells.where(money.cells.abs() < 1000, money.cells / 1000).sum()
+    found.notes["value"] = (
+        f"{found.notes.get('value', '')} CHECK: the points in {money.name!r} part thousands, since "
+        f"three digits follow each: {total:,.0f} in the sampled rows. If they part decimals "
+        f"({decimals:,.2f}), set `csv: {{decimal: '.'}}` and remove `decimals`."
+    ).strip()
+
+
 def _tell_currencies(found: SourceProposal, currency: ColumnProfile) -> None:
     """Keep the currency of each row for the guards of a run, and say what each comes to."""
     found.columns["currency"] = currency.name
@@ -276,15 +317,32 @@ def copied_rows(table: ProfiledTable) -> pd.Series:
     return pd.DataFrame(cells).astype(str).duplicated()
 
 
-def _of_the_order(amount: ColumnProfile, order: ColumnProfile | None, rows: pd.Series) -> bool:
-    """Whether an amount is the same on all lines of (nearly) every order with several."""
+def _of_the_order(
+    found: SourceProposal, amount: ColumnProfile, order: ColumnProfile | None, rows: pd.Series
+) -> bool:
+    """Whether an amount is the same on all lines of (nearly) every order with several.
+
+    Equal amounts on several days are payments, each of which counts.
+    """
     if order is None:
         return False
-    cells = {"order": order.cells.to_numpy(), "amount": amount.cells.to_numpy()}
+    when = found.columns["occurred_at"]
+    time = when["column"] if isinstance(when, dict) else when
+    cells = {
+        "order": order.cells.to_numpy(),
+        "amount": amount.cells.to_numpy(),
+        "time": found.table.columns[str(time)].cells.to_numpy(),
+    }
     lines = pd.DataFrame(cells)[rows.to_numpy()].dropna()
-    grouped = lines.groupby("order")["amount"].agg(["size", "nunique"])
-    several = grouped[grouped["size"] > 1]
-    return len(several) >= 5 and bool((several["nunique"] == 1).mean() >= _EQUAL_SHARE)
+    grouped = lines.groupby("order").agg({"amount": ["size", "nunique"], "time": "nunique"})
+    several = grouped[grouped["amount"]["size"] > 1]
+    same = several["amount"]["nunique"] == 1
+    at_once = several["time"]["nunique"] == 1
+    return (
+        len(several) >= 5
+        and bool(same.mean() >= _EQUAL_SHARE)
+        and bool(at_once.mean() >= 1 - _EQUAL_SHARE)
+    )
 
 
 def _decimals(cells: pd.Series) -> int:

@@ -165,16 +165,20 @@ def _give_roles(source: SourceProposal, spoken: Mapping[str, str]) -> None:
         source.event_type = {**source.event_type, "words": words}
     if set(words_of_source(source)) <= set(spoken):
         source.notes.pop("event_type", None)
-    elif words and "event_type" in source.notes:
+    elif "event_type" in source.notes:
         source.notes["event_type"] = _as_said(source)
 
 
 def _as_said(source: SourceProposal) -> str:
-    """The note on words of which the user named some."""
-    assert isinstance(source.event_type, dict)
-    words = source.event_type["words"]
-    left_out = [repr(word) for word, kind in words.items() if kind == LEFT_OUT]
+    """The note on words of which the user named some, and on columns that leave rows out."""
+    words = words_of_source(source)
+    left_out = [repr(word) for word, kind in words.items() if kind == IGNORED]
+    only = "".join(
+        f" Of {name!r} only rows with {', '.join(map(repr, kept))} count."
+        for name, kept in source.only.items()
+        if not {">0", "<0", "*"} & set(kept)
+    )
     return (
         f"CHECK: left out: {', '.join(left_out) or 'nothing'}. All rows as purchases: "
-        f"{counted(source)}; as you say: {counted(source, is_purchase(source))}."
+        f"{counted(source)}; as you say: {counted(source, is_purchase(source))}.{only}"
     )

@@ -13,14 +13,15 @@ CUSTOMER = (
     r"(customer|client|user|member|household|shopper|buyer|cust|kunden?|cliente?)_?"
     r"(id|no|nr|num|number|key|code|ref|nummer|uuid|hash)",
     r"customer|client|user|member|household|shopper|buyer|kunde|cliente",
+    r"(customer|client|user|member|buyer)_?(user_?name|login|handle)",
     r"payer|payee|purchaser|patron|(customer|client|member|loyalty|bonus)s?_?card|(bill|sold)_?to"
     r"|bought_by|ordered_by|paid_by",
     r"(account|contact|person|subscriber|profile|card|loyalty)_?(id|no|nr|number|key|uuid)",
     r"(customer|user|client|member|kunden?)_.*(id|key|no|nr|number|nummer)",
     *foreign_words.CUSTOMER,
     r"(donor|patient|guest|tenant|subscriber|player|student|pupil|learner|parent|resident|attendee"
-    r"|supporter|reader|passenger|traveller|owner|lead|company|organi[sz]ation|account|debtor)"
-    r"(_?(id|no|nr|number|key|uuid|name|card))?",
+    r"|supporter|reader|passenger|traveller|owner|lead|company|organi[sz]ation|account|debtor|party)"
+    r"(_?(id|no|nr|number|ref|key|uuid|name|card))?|particulars",
     r"(kunden?|mitglieds?|bonus|treue|stamm_?kunden?)_?karten?(_?(nr|nummer|id))?|debitor(_?(nr|nummer))?",
     r"(distinct|c|u|m)_?id|cust|usr|user_?name|login|who|phone(_number)?|msisdn",
 )
@@ -53,6 +54,8 @@ VALUE = (
     r"(order|basket|invoice|grand|transaction|sales?)_?(total|amount|value|revenue|sum|betrag)",
     r"amount|total|sum|revenue|sales|net_sales|spend|spent|paid|charged|betrag|umsatz|summe|gesamt(betrag|preis)?|turnover"
     r"|(total|net|gross)_?(price|amount|sales|value)?|value|importe",
+    r"(gross|net|total)_?(donations?|gifts?|contributions?|pledges?|received|fare|rent)"
+    r"|donations?|contributions?|pledges?",
     r"(net|gross|total|order|sales?|purch(ase)?|paid|line)?_?amt|rev|gmv|turnover_.*",
     *foreign_words.VALUE,
     r".*(amount|total|revenue|value|betrag|umsatz|sales|mrr).*",
@@ -61,6 +64,14 @@ VALUE = (
 NOT_VALUE = (
     r".*(tax|vat|mwst|shipping|freight|discount|cost|fee|coupon|point|tip|score|count|avg|mean|rate"
     r"|currency|_id|_at|_date|time|status|type|refund|credit|balance|churn|limit|arr_|life).*",
+    r"(.*_)?(aid|gst|iva|tva|moms|btw|ust|steuer|postage|porto|delivery|versand(kosten)?|despacho"
+    r"|envio|frete|livraison|commission|provision|rabatt|descuento|desconto|remise|sconto|korting"
+    r"|skonto|kurs|cambio|saldo|trinkgeld|propina|deposit)(_.*)?",
+)
+# What follows in a name says with or without what an amount is.
+_WITH_TAX = re.compile(
+    r"_(incl?|inclusive|including|excl?|exclusive|excluding|inkl|exkl|before|after|with|without|mit"
+    r"|ohne|avec|hors|con|sin|med|utan|bez)_.*$"
 )
 # The two columns of a ledger: what left the account, and what came in.
 DEBIT = (
@@ -145,7 +156,7 @@ _ROLES: tuple[tuple[str | None, str], ...] = (
     (
         "refund",
         r"refund|return|charge_?back|credit_?(note|memo)|retoure|storno|gutschrift"
-        rf"|^({foreign_words.CREDIT_NOTE})|(^|_)({foreign_words.BACK})",
+        rf"|(^|_)({foreign_words.CREDIT_NOTE})|(^|_)({foreign_words.BACK})",
     ),
     (None, r"(order|purchase|payment|checkout|booking).*(cancel|void)|unsubscri|bounce"),
     ("cancel", r"cancel|churn|terminat|kuendig|kündig|account_(closed|deleted)"),
@@ -208,6 +219,16 @@ def synonym_rank(name: str, patterns: Sequence[str]) -> int | None:
         if any(re.fullmatch(pattern, each) for each in names):
             return place
     return None
+
+
+def may_be_amount(name: str) -> bool:
+    """Whether a column's name speaks of an amount, and of no tax, fee, rate or rest.
+
+    >>> may_be_amount("Total incl. VAT"), may_be_amount("VAT amount"), may_be_amount("Saldo")
+    (True, False, False)
+    """
+    plain = _WITH_TAX.sub("", plain_name(name.rsplit(".", 1)[-1]))
+    return synonym_rank(name, VALUE) is not None and synonym_rank(plain, NOT_VALUE) is None
 
 
 def is_personal(name: str) -> bool:

@@ -6,13 +6,14 @@ import re
 
 import pandas as pd
 
-from flows.setup import column_synonyms
+from flows.setup import column_synonyms, foreign_words
 from flows.setup.column_synonyms import plain_name, synonym_rank
 from flows.setup.source_draft import best_column
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
 _CODE_NAMES = re.compile(
     r"(^|_)(id|nr|no|num|number|nummer|code|key|ref|card|uhid|mrn)$|.*(id|nr)$"
+    r"|^(rut|run|dni|nif|cif|nie|cuit|cuil|cpf|cnpj|rfc|nip|inn|инн|afm|gstin)(_|$)"
 )
 _MOST_CELLS = 50_000
 _FEWEST_CELLS = 20  # fewer say nothing of a constant
@@ -39,6 +40,21 @@ def note_on_names(table: ProfiledTable, column: ColumnProfile) -> str:
     return (
         f"CHECK: {named.name!r} has {named.distinct:,} names for {column.distinct:,} values of "
         f"{column.name!r}, which is taken."
+    )
+
+
+def note_on_surnames(table: ProfiledTable, column: ColumnProfile) -> str:
+    """What to say where people are known by a surname, and first names stand beside it."""
+    if not re.fullmatch(foreign_words.SURNAME, plain_name(column.name)):
+        return ""
+    first = best_column(table.columns, (foreign_words.FIRST_NAME,), lambda c: c.kind == "text")
+    if first is None or first.name == column.name:
+        return ""
+    whole = pd.DataFrame({"last": column.cells, "first": first.cells}).dropna()
+    return (
+        f"CHECK: {column.name!r} holds {column.distinct:,} surnames, with {first.name!r} "
+        f"{len(whole.drop_duplicates()):,} people: people of one surname count as one. Add a "
+        "column of both, better a key or the e-mail address. "
     )
 
 

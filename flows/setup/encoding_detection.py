@@ -40,6 +40,7 @@ _MEANINGS = (
     column_synonyms.STATUS,
     column_synonyms.EVENT_TYPE,
 )
+_HUNGARIAN = re.compile("rendel[ée]s|vev[őo]|mennyis[ée]g|összeg|számla|megnevezés|teljesít")
 _OF_WORDS = "°№"  # N° is a word, too
 _CELLS = re.compile(rb"[,;\t|\r\n]+")
 _HEADER_LINES = 5  # names of columns stand in one of the first ones, below titles
@@ -66,8 +67,21 @@ def detect_encoding(head: bytes, *, cut: bool) -> str:
         return "utf-8"
     lines = whole.splitlines()[:4_000]
     telling = b"\n".join([*lines[:1], *(line for line in lines if not line.isascii())])
+    if _hungarian(telling):
+        return "cp1250"
     guess = _asian(telling) or _cyrillic(telling) or _western(telling[:_SAMPLE_BYTES])
     return _by_names(b"\n".join(lines[:_HEADER_LINES]), telling, guess)
+
+
+def _hungarian(content: bytes) -> bool:
+    """Whether words are Hungarian, and the letters of its own are those of Windows-1250.
+
+    They are the only ones that Windows-1252 reads as other letters.
+    """
+    if not _decodes(content, "cp1250"):
+        return False
+    text = content.decode("cp1250").lower()
+    return _HUNGARIAN.search(text) is not None and re.search("[őű]", text) is not None
 
 
 def _by_names(header: bytes, content: bytes, guess: str) -> str:

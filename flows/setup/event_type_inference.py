@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import pandas as pd
+
 from flows.setup import column_synonyms
 from flows.setup.column_synonyms import role_of, synonym_rank
 from flows.setup.contracts import propose_movements
 from flows.setup.order_state_inference import (
     leave_out_lost,
-    propose_flag,
     propose_ledger,
     propose_sides,
     propose_states,
@@ -19,6 +20,8 @@ from flows.setup.order_state_inference import (
     state_column,
     words_of,
 )
+from flows.setup.order_states import are_order_states, state_in
+from flows.setup.readings import amounts, counted
 from flows.setup.row_exclusions import propose_paid_words
 from flows.setup.source_draft import SourceProposal, best_column, used_columns
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
@@ -34,9 +37,9 @@ def propose_types(
     """Set event type, roles and ignored types of a source."""
     column = said.get("event_type")
     if column is not None:
-        is_state = synonym_rank(column.name, column_synonyms.STATUS) is not None
-        if not (is_state and propose_states(found, column)):
+        if not (_holds_states(column) and propose_states(found, column)):
             _typed(found, table, column)
+        leave_out_lost(found, table)
         return
     if propose_movements(found, table):
         return
@@ -57,16 +60,18 @@ def propose_types(
             found.columns.pop(name, None)
             found.notes.pop(name, None)
         return
-    if role != "refund" and (propose_ledger(found, table) or propose_sides(found, table)):
-        return
     column = _type_column(found, table)
+    is_ledger = role != "refund" and not _bought_in_plus(found, column)
+    if is_ledger and (propose_ledger(found, table) or propose_sides(found, table)):
+        return
     if column is not None:
         _typed(found, table, column)
         leave_out_lost(found, table)
         return
     if role != "refund" and (has_amounts or "order_id" in found.columns):
         states = state_column(found, table)
-        if (states is not None and propose_states(found, states)) or propose_flag(found, table):
+        if states is not None and propose_states(found, states):
+            leave_out_lost(found, table)
             return
     if role != "refund" and has_amounts and propose_paid_words(found, table):
         return
@@ -74,6 +79,16 @@ def propose_types(
     note = note or _uncertain_states(found, table)
     if note:
         found.notes["event_type"] = note
+
+
+def _holds_states(column: ColumnProfile) -> bool:
+    """Whether a column that the user named holds states of orders, and no kinds of events."""
+    words = words_of(column)
+    if synonym_rank(column.name, column_synonyms.STATUS) is not None:
+        return True
+    if any(role_of(word)[1] == "purchase" for word in words):
+        return False
+    return are_order_states(column.name, words)
 
 
 def _uncertain_states(found: SourceProposal, table: ProfiledTable) -> str:
@@ -132,7 +147,7 @@ def _typed(found: SourceProposal, table: ProfiledTable, column: ColumnProfile) -
             "one of them is a purchase: --role 'WORD=purchase'."
         )
     if "purchase" not in roles and "value" in found.columns:
-        _paid_type_is_a_purchase(found, table, column, roles)
+        _paid_type_is_a_purchase(found, column, roles)
     found.roles = roles
 
 
@@ -154,17 +169,62 @@ def _type_column(found: SourceProposal, table: ProfiledTable) -> ColumnProfile |
 
 
 def _paid_type_is_a_purchase(
-    found: SourceProposal, table: ProfiledTable, column: ColumnProfile, roles: dict[str, list[str]]
+    found: SourceProposal, column: ColumnProfile, roles: dict[str, list[str]]
 ) -> None:
-    """Of types that no name tells, the one whose rows carry amounts is the purchase."""
-    amounts = table.columns[found.columns["value"]].cells.notna()
-    paid = amounts.groupby(column.cells).mean()
-    paid = paid[[name in found.ignored for name in paid.index]]
-    if len(paid) and float(paid.max()) > 0.5:
-        name = str(paid.idxmax())
-        found.ignored.remove(name)
-        roles["purchase"] = [name]
-        found.notes["event_type"] = f"CHECK: {name!r} has amounts, so it is taken as the purchase."
+    """Of types that no name tells, the most frequent of those with amounts is the purchase."""
+    amount = amounts(found)
+    assert amount is not None
+    cells = column.cells.reset_index(drop=True).astype("object")
+    paid = {
+        word: cells == word
+        for word in found.ignored
+        if (amount[cells == word] > 0).mean() > 0.5
+        and state_in(column.name, word) not in ("lost", "back", "open")
+    }
+    rows = {word: own for word, own in paid.items() if not role_of(word)[0]}
+    if not rows:
+        return
+    name = max(rows, key=lambda word: int(rows[word].sum()))
+    parts = [word for word in paid if word != name and _same_orders(found, paid[name], paid[word])]
+    if parts:
+        words = sorted([name, *parts])
+        found.ignored = [word for word in found.ignored if word not in words]
+        # One type for all parts: an order's rows of several types would be several orders.
+        found.event_type = {"column": column.name, "words": dict.fromkeys(words, "purchase")}
+        found.notes["event_type"] = (
+            f"CHECK: {' and '.join(map(repr, words))} in {column.name!r} are parts of the same "
+            "orders, so both count: "
+            + "; ".join(f"{word!r}: {counted(found, paid[word])}" for word in words)
+            + ". To leave one out: --role 'WORD=ignore'."
+        )
+        return
+    found.ignored.remove(name)
+    roles["purchase"] = [name]
+    others = "; ".join(f"{word!r}: {counted(found, own)}" for word, own in rows.items())
+    found.notes["event_type"] = (
+        f"CHECK: of unknown words in {column.name!r}, {name!r} is taken as the purchase and the "
+        f"others are ignored. With amounts: {others}. For another: --role 'WORD=purchase'."
+    )
+
+
+def _bought_in_plus(found: SourceProposal, column: ColumnProfile | None) -> bool:
+    """Whether a column of types has purchases, whose amounts are positive: no ledger of debits."""
+    amount = amounts(found)
+    if column is None or amount is None:
+        return False
+    cells = column.cells.reset_index(drop=True).astype("object")
+    bought = cells.isin([word for word in words_of(column) if role_of(word)[1] == "purchase"])
+    return bool(bought.any()) and bool((amount[bought] > 0).mean() > 0.5)
+
+
+def _same_orders(found: SourceProposal, first: pd.Series, second: pd.Series) -> bool:
+    """Whether most orders of either kind have rows of both: a deposit, and the rest."""
+    order = found.columns.get("order_id")
+    if order is None:
+        return False
+    ids = found.table.columns[order].cells.reset_index(drop=True)
+    one, other = set(ids[first].dropna()), set(ids[second].dropna())
+    return len(one & other) > 0.5 * min(len(one), len(other))
 
 
 def _constant(found: SourceProposal, role: str | None) -> tuple[str, str]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 _LINK = "(?:de|du|des|da|do|dos|das|del|della|dell|di|d|la|le|el|van|der|des|l|of|z)_"
 _ID = (
     "(?:id|identifiant|identificador|identificativo|no|nr|n|num|numero|nummer|numer|cislo|code"
-    "|codigo|codice|kod|login|numarasi|номер|код|番号|コード|编号|編號|号|번호|아이디)"
+    "|codigo|codice|kod|login|numarasi|номер|код|番号|コード|编号|編號|号|번호|아이디"
+    "|azonosito(?:ja)?|szam|szama|sorszam|αριθμος|κωδικος|رقم|מספר|ma|so|nomor|kode|broj|numar|cod)"
 )
 _PERSON = (
     "(?:odberatel|kupujacy|kupujacego|nabywca|nabywcy|client|cliente|clienti|clientes|kunde|kunden|klant|klanten|klient|klienta|kund|kundens"
@@ -16,25 +17,33 @@ _PERSON = (
     "|kontakt|contacto|contatto|contato|compte|cuenta|conta|kunde_?konto|konto|relatie|patient|paciente|paziente"
     "|adherent|donateur|donante|doador|utilisateur|usuario|utente|клиент|клиента|покупатель"
     "|покупателя|заказчик|пользователь|пользователя|顧客|会員|お客様|ユーザー|購入者|客户|客戶|用户|會員"
-    "|会员|买家|고객|회원|사용자|구매자)"
+    "|会员|买家|고객|회원|사용자|구매자"
+    "|vevo|vevoi|vasarlo|ugyfel|megrendelo|πελατης|πελατη|العميل|عميل|الزبون|לקוח|הלקוח|клієнт|клієнта|покупець"
+    "|khach_hang|pelanggan|pembeli|kupac|kupca|narucitelj|cumparator|famiglia|famille|familia|familie|haushalt|nucleo)"
 )
 _ORDER = (
     "(?:commande|facture|achat|vente|pedido|compra|venta|venda|factura|fatura|encomenda|ordine"
     "|ordini|fattura|vendita|acquisto|bestellung|bestell|bestel|bestelling|auftrag|rechnung|beleg|kauf"
     "|factuur|aankoop|zamowienie|zamowienia|faktura|faktury|zakup|zakupu|sprzedaz|sprzedazy|ordre"
     "|bestallning|kop|tilaus|objednavka|objednavky|doklad|dokladu|siparis|satis|заказ|заказа|чек|чека|покупка"
-    "|покупки|продажа|продажи|注文|購入|受注|売上|レシート|伝票|订单|訂單|下单|下單|付款|购买|交易|주문|구매|결제)"
+    "|покупки|продажа|продажи|注文|購入|受注|売上|レシート|伝票|订单|訂單|下单|下單|付款|购买|交易|주문|구매|결제"
+    "|rendeles|szamla|vasarlas|παραγγελια|παραγγελιας|τιμολογιο|αποδειξη|الطلب|طلب|الفاتورة|فاتورة|הזמנה|חשבונית"
+    "|замовлення|рахунок|don_hang|hoa_don|pesanan|faktur|transaksi|narudzba|narudzbe|racun|racuna|comanda|comenzii)"
 )
 _DATE = (
     "(?:date|fecha|data|datum|dato|paiva|tarih|tarihi|dia|jour|giorno|dag|dzien|den|hora|heure|дата"
-    "|время|день|日付|日時|日|年月日|时间|時間|日期|날짜|일시|일자|일)"
+    "|время|день|日付|日時|日|年月日|时间|時間|日期|날짜|일시|일자|일"
+    "|datuma|kelte|idopont|ημερομηνια|التاريخ|تاريخ|תאריך|ngay|tanggal|waktu)"
 )
 _MONEY = (
     "(?:montant|somme|prix_total|importe|monto|total|valor|valor_total|preco_total|precio_total"
     "|importo|totale|prezzo_totale|betrag|summe|umsatz|gesamtbetrag|gesamtpreis|bedrag|totaal|omzet"
     "|cuota|cotisation|beitrag|mensualite|mensualidad|mensalidade|canone|maandbedrag|skladka|arvode"
     "|kwota|suma|wartosc|belopp|belob|summa|castka|celkem|cena_celkem|tutar|toplam|сумма|стоимость"
-    "|выручка|итого|金額|売上|合計|金额|總額|总额|总价|价钱|金額合計|금액|총액|합계)"
+    "|выручка|итого|金額|売上|合計|金额|總額|总额|总价|价钱|金額合計|금액|총액|합계"
+    "|osszeg|osszege|vegosszeg|fizetendo|brutto_ar|osszesen|ποσο|συνολο|αξια|المبلغ|مبلغ|الإجمالي|المجموع|סכום|сума"
+    "|вартість|всього|tong_tien|thanh_tien|so_tien|jumlah|total_harga|iznos|ukupno|suma_totala|valoare"
+    "|총?_?(?:주문|결제|구매|판매)_?(?:금액|가격|총액))"
 )
 _PAID = (
     "(?:total|totale|ttc|ht|paye|payee|pago|pagado|pagato|betaald|netto|brutto|commande|pedido"
@@ -44,6 +53,8 @@ _PAID = (
 CUSTOMER = (
     rf"(?:{_ID}_(?:{_LINK})*)?{_PERSON}(?:_?{_ID})?",
     rf"{_PERSON}_(?:{_LINK})*{_ID}",
+    rf"(?:اسم|שם|ten|nama|ime|nume|nombre|nom|nome|naam|navn|имя|имя|ονομα)_(?:{_LINK})*{_PERSON}",
+    rf"{_PERSON}_(?:neve|nev|naam|navn|namn|jmeno|nazwa|имя|adi|ονομα)",
     rf"{_PERSON}_?(?:名前?|氏名|姓名|名称|様|이름|명)",
 )
 TIME = (
@@ -52,28 +63,37 @@ TIME = (
 )
 ORDER = (rf"(?:{_ID}_(?:{_LINK})*)?{_ORDER}(?:_?{_ID})?", rf"{_ORDER}_(?:{_LINK})*{_ID}")
 _TAXED = "(?:inkl|incl|inc|exkl|excl|inklusive|exklusive|mit|ohne|avec|hors|con|sin|med|utan|z|bez)"
+# Documents by which money goes back.
+CREDIT_NOTE = (
+    "avoir|nota_(?:de_|di_)?(?:cr[eé]dito|abono)|abono|kreditnota|creditnota|korekta|dobropis"
+    "|rechnungskorrektur|кредит|возврат|返品|返金|赤伝"
+)
 VALUE = (
     rf"{_MONEY}(?:_(?:{_LINK})*{_PAID})?|{_PAID}_?{_MONEY}",
     rf"{_MONEY}_{_TAXED}_\w+",
+    rf"{_ORDER}_?{_MONEY}|\w+_총_?(?:주문|결제)_?금액",
+    rf"(?:montant|importe|importo|betrag|bedrag|valor|kwota|belopp|summa)_(?:{_LINK})*(?:{_ORDER}|{CREDIT_NOTE})",
 )
 QUANTITY = (
-    "quantite|liczba_sztuk|sztuk|cantidad|quantidade|quantita|aantal|ilosc|antal|maara|mnozstvi|miktar|adet|количество"
+    "mennyiseg|darab|τεμαχια|ποσοτητα|الكمية|כמות|кількість|so_luong|kolicina|cantitate"
+    "|quantite|liczba_sztuk|sztuk|cantidad|quantidade|quantita|aantal|ilosc|antal|maara|mnozstvi|miktar|adet|количество"
     "|数量|個数|點數|件数|수량",
 )
 UNIT_PRICE = (
-    "prix(_unitaire)?|precio(_unitario)?|preco(_unitario)?|prezzo(_unitario)?|prijs|stuksprijs"
-    "|cena(_jednostkowa)?|pris|a_pris|hinta|birim_fiyat|fiyat|цена|単価|价格|单价|單價|価格|단가|가격",
+    "(brutto_|netto_)?egysegar|τιμη_μοναδας|prix(_unitaire)?|precio(_unitario)?|preco(_unitario)?|prezzo(_unitario)?|prijs|stuksprijs"
+    "|cena(_jednostkowa)?|pris|a_pris|hinta|birim_fiyat|fiyat|цена|単価|价格|单价|單價|価格|단가|(상품_?)?가격",
 )
 EMAIL = (
-    "courriel|correo(_electronico)?|adresse_e?_?mail|e_?posta|почта|メール(アドレス)?|邮箱|电子邮箱"
+    "e_?mail_?cim|courriel|correo(_electronico)?|adresse_e?_?mail|e_?posta|почта|メール(アドレス)?(_(請求先|購入者|注文者|お客様))?|邮箱|电子邮箱"
     "|이메일",
 )
 CURRENCY = (
-    "devise|moneda|moeda|valuta|waluta|wahrung|mena|para_birimi|валюта|通貨|币种|貨幣|통화",
+    "penznem|νομισμα|العملة|מטבע|tien_te|mata_uang|devise|moneda|moeda|valuta|waluta|wahrung|mena|para_birimi|валюта|通貨|币种|貨幣|통화",
 )
 _STATE = (
     "(?:status|statut|etat|estado|situacao|stato|zustand|stan|stav|durum|durumu|tila|статус|состояние|状態|状況"
-    "|ステータス|状态|狀態|상태|สถานะ)"
+    "|ステータス|状态|狀態|상태|สถานะ"
+    "|allapot|statusz|κατασταση|الحالة|حالة|סטטוס|trang_thai|stare)"
 )
 _STAGE = "phase|etape|etapa|fase|stufe|verkaufsphase|стадия|этап|ステージ|フェーズ|阶段|단계"
 STATUS = (rf"{_STATE}(?:_(?:{_LINK})*{_ORDER})?|{_ORDER}_?{_STATE}|{_STAGE}",)
@@ -90,11 +110,7 @@ _DOCUMENT = (
     "|tipo_(?:de_|di_)?(?:documento|comprobante|doc)|(?:document|boekings?)_?soort"
     "|(?:typ|rodzaj|druh|typ)_(?:dokumentu|dokladu)|тип_документа|вид_документа|伝票(?:区分|種別)"
 )
-# Words of documents by which money goes back, and of those by which it comes in.
-CREDIT_NOTE = (
-    "avoir|nota_(?:de_|di_)?(?:cr[eé]dito|abono)|abono|kreditnota|creditnota|korekta|dobropis"
-    "|rechnungskorrektur|кредит|возврат|返品|返金|赤伝"
-)
+# Words of documents by which money comes in.
 INVOICE = (
     "rechnung(?:en)?|facture|factura|fattura|fatura|factuur|faktura|verkauf|vente|venta|vendita"
     "|venda|sprzedaz|продажа|счет|売上|納品"
@@ -117,11 +133,37 @@ PERSONAL = (
     "|电话|手机|地址|이름|성명|전화|주소|почта|メール|邮箱|이메일|courriel|correo|пол$|性別|性别|성별"
 )
 
+YES = (
+    "true|t|yes|y|1|ja|j|oui|o|si|s|sim|tak|da|ano|igen|kylla|evet|wahr|vrai|verdadero|vero|да|так"
+    "|ναι|はい|是|예|네|نعم|כן"
+)
+NO = (
+    "false|f|no|n|0|nein|non|nao|nie|ne|nem|nee|nej|nei|ei|hayir|falsch|faux|falso|нет|ні|οχι"
+    "|いいえ|否|아니오|아니요|لا|לא|khong|tidak"
+)
+
+_NAMED = "(?:_(?:client|cliente|kunde|customer|buyer|請求先))?"
+SURNAME = (
+    "(?:last_?name|surname|family_?name|nom(?:_de_famille)?|nachname|familienname|apellidos?"
+    "|sobrenome|apelido|cognome|achternaam|nazwisko|efternamn|etternavn|sukunimi|prijmeni|soyad|soyadi"
+    rf"|vezeteknev|επωνυμο|фамилия|прізвище|姓|氏|성){_NAMED}"
+)
+FIRST_NAME = (
+    "(?:first_?name|given_?name|forename|prenom|vorname|nombre|nome|voornaam|imie|fornamn|fornavn"
+    rf"|etunimi|jmeno|ad|adi|keresztnev|ονομα|имя|名){_NAMED}"
+)
+
 # How an order ended, in the words of states.
+NOT_YET = (
+    "pendient|pendent|en_attente|in_attesa|ausstehend|unbezahlt|impay|non_paye|no_pagad|nao_pago"
+    "|non_pagat|niet_betaald|niezaplac|nieoplac|obetald|未払|未入金|未発送|未付|미결제|не_оплач|неоплач"
+    "|ожида|очіку|nem_fizet|fizetesre_var|feldolgozas_alatt|εκκρεμ|in_asteptare|na_cekanju|menunggu"
+    "|cho_(thanh_toan|xac_nhan)|معلق|קיד|ממתין"
+)
 LOST = (
-    "annul|abgebroch|storn|geloscht|cancelad|rechaz|recus|recusad|rifiut|geannul|anulow|zruse|avbrut"
+    "annul|anul[aeiouw]|abgebroch|storn|geloscht|cancelad|rechaz|recus|recusad|rifiut|geannul|anulow|zruse|avbrut"
     "|misslyck|mislykk|mislykt|fehlgeschl|echou|echec|fallid|falhou|fallit|mislukt|nieuda|epaonn|selhal"
-    "|basarisiz|неудач|失敗|失败|실패|makul|peru|iptal|отмен|отклон|キャンセル|取消|関閉|关闭|취소|perdu|perdid|pers[ao]$|verlor"
+    "|basarisiz|неудач|失敗|失败|실패|makul|peru|iptal|отмен|отклон|キャンセル|取消|関閉|关闭|취소|torol|lemond|ακυρ|anulat|скасов|otkazan|dibatalkan|huy|ملغ|בוטל|perdu|perdid|pers[ao]$|verlor"
 )
 OPEN = (
     "en_attente|en_cours|pendient|pendent|in_attesa|ausstehend|offen|wartend|in_behandeling|oczekuj"
@@ -129,7 +171,7 @@ OPEN = (
 )
 BACK = (
     "tilbagebet|krediter|refunder|rembours|reembols|devuel|devolv|devoluc|rimbors|erstattet|retour|terugb|zwrot|zwroc|aterbet|iade"
-    "|возврат|возвращ|返金|返品|退款|환불"
+    "|возврат|возвращ|返金|返品|退款|환불|반품|vissza(ter|kuld|fizet)|επιστρ|rambursat|retur(at|nat)?$|повернен|hoan_tien|مسترد|הוחזר"
 )
 WON = (
     f"{DEAL_WON}|"
@@ -137,7 +179,9 @@ WON = (
     "|pagat|evas|bezahlt|versand|geliefert|abgeschloss|erledigt|betaald|geleverd|verzonden|zaplac"
     "|oplac|wyslan|dostarcz|odebran|zrealiz|betald|skickad|levere|toimitettu|doruc|zaplacen|tamamlan|odendi"
     "|teslim|выполн|оплач|достав|заверш|完了|発送済|支払済|已完成|已付款|已支付|已发货|交易成功|완료|ganad|gagne"
-    "|vint[ao]$|gewonnen|ganho"
+    "|vint[ao]$|gewonnen|ganho|confirm|발송|배송|확정|teljesit|fizetve|kifizet|kiszallit|kezbesit|πληρω"
+    "|ολοκλ|παραδ|απεστ|livrat|platit|finaliz|expediat|сплач|доставл|викон|placen|isporuc|selesai|dibayar"
+    "|hoan_thanh|da_giao|da_thanh_toan|مدفوع|مكتمل|تم_|שולם|הושלם|arquivad"
 )
 
 # Start and end of contracts.
@@ -153,6 +197,7 @@ CONTRACT_END = (
 )
 # The sum of other rows.
 TOTAL = (
-    "summe|zwischensumme|gesamt(?:summe)?|somme|sous_total|suma|somma|totale|totaal|итого|合計"
+    "συνολο|γενικο_συνολο|(mind)?osszesen|всього|разом|المجموع|סה_כ|tong_cong|jumlah|ukupno"
+    "|summe|zwischensumme|gesamt(?:summe)?|somme|sous_total|suma|somma|totale|totaal|итого|合計"
     "|小計|合计"
 )

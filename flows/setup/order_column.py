@@ -38,7 +38,7 @@ def order_column(found: SourceProposal, table: ProfiledTable) -> ColumnProfile |
     named = best_column(
         table.columns,
         column_synonyms.ORDER,
-        lambda c: c.name not in used_columns(found) and c.time is None and c.filled > 0.5,
+        lambda c: c.name not in used_columns(found) and c.kind != "time" and c.filled > 0.5,
     )
     return named or _numbered_name(found, table) or _key_of_lines(found, table)
 

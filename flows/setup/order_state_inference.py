@@ -7,7 +7,12 @@ import re
 from features.contracts import LEFT_OUT
 from flows.setup import column_synonyms
 from flows.setup.column_synonyms import plain_name, synonym_rank
-from flows.setup.order_states import are_order_states, order_state, side_of
+from flows.setup.order_states import (
+    are_order_states,
+    side_of,
+    state_in,
+    surely_order_states,
+)
 from flows.setup.readings import amounts, counted, is_purchase
 from flows.setup.source_draft import SourceProposal, best_column, used_columns
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
@@ -15,6 +20,13 @@ from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 _MOST_STATES, _FEWEST_AMOUNTS = 60, 20
 _NAMED = 3  # words listed in a note
 _FULL = 0.99  # share of the rows that must have a state
+# What is not shipped yet may be paid.
+_OF_PAYMENT = re.compile(
+    r"pay|financial|pag(o|a|amento)(_|$)|zahl|bezahl|paie|betal|支払|入金|決済|付款|결제|оплат"
+)
+_OF_SHIPPING = re.compile(
+    r"ship|fulfil|deliver|envio|enviado|versand|liefer|livr|exped|consegn|spediz|wysyl|配送|発送|배송"
+)
 
 
 def words_of(column: ColumnProfile) -> tuple[str, ...]:
@@ -25,18 +37,29 @@ def words_of(column: ColumnProfile) -> tuple[str, ...]:
 
 
 def state_column(found: SourceProposal, table: ProfiledTable) -> ColumnProfile | None:
-    """The column that says how each order ended, if there is one."""
+    """The column that says how each order ended, by its name or by its words."""
+    columns = state_columns(found, table)
+    return columns[0] if columns else None
+
+
+def state_columns(found: SourceProposal, table: ProfiledTable) -> list[ColumnProfile]:
+    """All columns that say how orders ended; first those with a name of states."""
     used = used_columns(found)
-
-    def states(column: ColumnProfile) -> bool:
-        return (
-            column.kind in ("text", "flag")
-            and column.name not in used
-            and 0 < column.distinct <= _MOST_STATES
-            and are_order_states(words_of(column))
-        )
-
-    return best_column(table.columns, column_synonyms.STATUS, states)
+    free = {
+        name: column
+        for name, column in table.columns.items()
+        if column.kind in ("text", "flag")
+        and name not in used
+        and 0 < column.distinct <= _MOST_STATES
+    }
+    named = best_column(
+        free, column_synonyms.STATUS, lambda c: are_order_states(c.name, words_of(c))
+    )
+    others = [c for c in free.values() if c is not named]
+    sure = [c for c in others if surely_order_states(c.name, words_of(c))]
+    columns = [*([] if named is None else [named]), *sure]
+    # What was paid counts before what was done with the order.
+    return sorted(columns, key=lambda c: not _OF_PAYMENT.search(plain_name(c.name)))
 
 
 def propose_states(found: SourceProposal, column: ColumnProfile) -> bool:
@@ -44,13 +67,15 @@ def propose_states(found: SourceProposal, column: ColumnProfile) -> bool:
     words: dict[str, str] = {}
     unknown = []
     amount = amounts(found)
+    of_shipping = _OF_SHIPPING.search(plain_name(column.name)) is not None
     for word in words_of(column):
-        state = order_state(word)
+        state = state_in(column.name, word)
         rows = column.cells.astype("object") == word
         returned = amount is not None and bool((amount[rows].dropna() < 0).mean() > 0.5)
-        words[word] = {"counts": "purchase", "back": "refund" if returned else LEFT_OUT}.get(
-            str(state), LEFT_OUT
-        )
+        kinds = {"counts": "purchase", "back": "refund" if returned else LEFT_OUT}
+        if of_shipping:
+            kinds |= {"open": "purchase", "None": "purchase"}
+        words[word] = kinds.get(str(state), LEFT_OUT)
         if state is None:
             unknown.append(word)
     kind: dict[str, object] = {"column": column.name, "words": words}
@@ -80,31 +105,6 @@ def _fill(found: SourceProposal, column: ColumnProfile) -> bool:
         return False
     found.fill_within_order = [column.name]
     return True
-
-
-def propose_flag(found: SourceProposal, table: ProfiledTable) -> bool:
-    """Let a column of yes and no (`is_won`, `cancelled`) say which rows are purchases."""
-    for column in table.columns.values():
-        name = plain_name(column.name).removeprefix("is_")
-        state = {"won": "counts", "closed_won": "counts", "paid": "counts"}.get(name)
-        if state is None and order_state(name) in ("lost", "back") and name.endswith("ed"):
-            state = "lost"
-        words = {word.lower() for word in words_of(column)}
-        if state is None or not words or not words <= {"true", "false", "yes", "no", "0", "1"}:
-            continue
-        if column.filled < _FULL:
-            continue
-        yes, no = ("purchase", LEFT_OUT) if state == "counts" else (LEFT_OUT, "purchase")
-        found.event_type = {
-            "column": column.name,
-            "words": {word: yes if word in ("true", "yes", "1") else no for word in sorted(words)},
-        }
-        found.notes["event_type"] = (
-            f"CHECK: {column.name!r} says which orders count. All rows: {counted(found)}; as "
-            f"proposed: {counted(found, is_purchase(found))}."
-        )
-        return True
-    return False
 
 
 def propose_ledger(found: SourceProposal, table: ProfiledTable) -> bool:
@@ -173,21 +173,27 @@ def propose_sides(found: SourceProposal, table: ProfiledTable) -> bool:
 
 
 def leave_out_lost(found: SourceProposal, table: ProfiledTable) -> None:
-    """Leave out rows that a second column calls cancelled or open, beside a column of types."""
-    states = state_column(found, table)
-    if states is None or states.filled < _FULL:
-        return
-    words = {word: order_state(word) for word in words_of(states)}
-    lost = [word for word, state in words.items() if state in ("lost", "open")]
-    if not lost or any(state is None for state in words.values()):
-        return
-    all_rows = counted(found, is_purchase(found))
-    found.only[states.name] = [word for word in words if word not in lost]
-    found.notes["event_type"] = (
-        f"{found.notes.get('event_type', '')} CHECK: rows with {', '.join(map(repr, lost))} in "
-        f"{states.name!r} are left out. With them: {all_rows}; without: "
-        f"{counted(found, is_purchase(found))}."
-    ).strip()
+    """Leave out rows that further columns call cancelled or open, beside a column of types."""
+    for column in state_columns(found, table):
+        if column.filled < _FULL or _OF_SHIPPING.search(plain_name(column.name)):
+            continue
+        words = {word: state_in(column.name, word) for word in words_of(column)}
+        sure = ("lost",) if None in words.values() else ("lost", "open", "back")
+        lost = [word for word, state in words.items() if state in sure]
+        if not lost:
+            continue
+        before = is_purchase(found)
+        kept = [word for word in words if word not in lost]
+        found.only[column.name] = kept
+        if (before == is_purchase(found)).all():
+            del found.only[column.name]
+            continue
+        found.notes["event_type"] = (
+            f"{found.notes.get('event_type', '')} CHECK: rows with "
+            f"{', '.join(map(repr, lost[:_NAMED]))}{', ...' if len(lost) > _NAMED else ''} in "
+            f"{column.name!r} are left out. With them: {counted(found, before)}; without: "
+            f"{counted(found, is_purchase(found))}."
+        ).strip()
 
 
 def _sign_column(found: SourceProposal, table: ProfiledTable) -> ColumnProfile | None:

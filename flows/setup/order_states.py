@@ -19,7 +19,11 @@ _STATES: tuple[tuple[State, str], ...] = (
         r"refund|returned|money_back|(given|sent|brought|paid)_back|credited|charge_?back|dispute"
         rf"|reversed|{foreign_words.BACK}",
     ),
-    ("open", r"uncaptured|not_paid|incomplete|unpaid|unfulfilled|undelivered|not_shipped"),
+    (
+        "open",
+        r"uncaptured|not_paid|incomplete|unpaid|unfulfilled|undelivered|not_shipped|(un|not_)confirmed"
+        rf"|{foreign_words.NOT_YET}",
+    ),
     (
         "lost",
         r"cancel|called?_off|withdrawn|void|declin|den(y|ied)|fail|lost|abandon|expired|reject"
@@ -52,11 +56,73 @@ def order_state(word: str) -> State | None:
     return next((state for state, pattern in _STATES if re.search(pattern, plain)), None)
 
 
-def are_order_states(words: Iterable[str]) -> bool:
+_OF_PEOPLE = re.compile(
+    r"customer|client|member|account|subscri|loyal|newsletter|consent|user|kunde|(^|_)abo|mail"
+    r"|marketing|plan$|contract|vertrag"
+)
+
+
+def says_yes(word: str) -> bool | None:
+    """Whether a word says yes or no, in many languages; None for other words.
+
+    >>> says_yes("Ja"), says_yes("nej"), says_yes("いいえ"), says_yes("maybe")
+    (True, False, False, None)
+    """
+    plain = plain_name(word)
+    if re.fullmatch(foreign_words.YES, plain):
+        return True
+    return False if re.fullmatch(foreign_words.NO, plain) else None
+
+
+def flag_state(name: str) -> State | None:
+    """What yes in a column of this name says of an order; None where the name tells nothing.
+
+    >>> flag_state("is_cancelled"), flag_state("Makulerad"), flag_state("Livré ?")
+    ('lost', 'lost', 'counts')
+    """
+    plain = plain_name(name).removeprefix("is_")
+    if plain in ("won", "closed_won", "paid"):
+        return "counts"
+    if order_state(plain) in ("lost", "back") and plain.endswith("ed"):
+        return "lost"
+    if re.match(foreign_words.LOST, plain):
+        return "lost"
+    return "counts" if re.match(foreign_words.WON, plain) else None
+
+
+def state_in(column: str, word: str) -> State | None:
+    """What a word of a column says of an order: by itself, or yes and no by the column's name."""
+    said = says_yes(word)
+    if said is None:
+        return order_state(word)
+    named = flag_state(column)
+    if named is None:
+        return None
+    return "counts" if said == (named == "counts") else "lost"
+
+
+def are_order_states(column: str, words: Iterable[str]) -> bool:
     """Whether most of a column's words are states of orders, at least one of which counts."""
-    states = [order_state(word) for word in words]
+    states = [state_in(column, word) for word in words]
     known = [state for state in states if state is not None]
     return "counts" in known and len(known) >= len(states) / 2
+
+
+def surely_order_states(column: str, words: Iterable[str]) -> bool:
+    """Whether words are states of orders under any name: most are known, one counts, one is lost.
+
+    What is said of the customer is no state of the order.
+
+    >>> surely_order_states("発送状況", ["発送済み", "キャンセル"])
+    True
+    >>> surely_order_states("x", ["Paid", "Sent"])
+    False
+    """
+    if _OF_PEOPLE.search(plain_name(column)):
+        return False
+    states = [state_in(column, word) for word in words]
+    known = [state for state in states if state is not None]
+    return {"counts", "lost"} <= set(known) and len(known) >= 0.75 * len(states)
 
 
 _SIDES: dict[Literal["debit", "credit"], str] = {

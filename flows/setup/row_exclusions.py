@@ -11,6 +11,7 @@ from features.contracts import LEFT_OUT
 from flows.setup import column_synonyms
 from flows.setup.column_synonyms import plain_name, role_of
 from flows.setup.order_state_inference import words_of
+from flows.setup.order_states import says_yes
 from flows.setup.readings import counted, is_purchase
 from flows.setup.source_draft import SourceProposal, best_column, used_columns
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
@@ -21,7 +22,6 @@ _TEST = re.compile(
 )
 _LIVE = re.compile(r"(is_)?(live|production)(_?mode)?")
 _MODE = re.compile(r"(payment_?|order_?)?(mode|environment|env)")
-_YES, _NO = {"true", "yes", "y", "1", "ja", "oui", "si"}, {"false", "no", "n", "0", "nein", "non"}
 _LIVE_WORDS, _TEST_WORDS = {"live", "production", "prod"}, {"test", "testing", "sandbox", "staging"}
 _MOST_WORDS, _FULL = 30, 0.99
 _FEWEST_ROWS = 5  # with or without an amount, from which a word says something
@@ -54,9 +54,8 @@ def _is_test(name: str, word: str) -> bool | None:
     is_live = _LIVE.fullmatch(plain) is not None
     if not is_live and not _TEST.fullmatch(plain):
         return None
-    if word not in _YES | _NO:
-        return None
-    return (word in _YES) != is_live
+    said = says_yes(word)
+    return None if said is None else said != is_live
 
 
 def fill_guests(found: SourceProposal, table: ProfiledTable) -> None:

@@ -16,7 +16,7 @@ from flows.setup import column_synonyms, foreign_words
 from flows.setup.amount_inference import copied_rows, propose_amount
 from flows.setup.column_synonyms import plain_name, snake_case, synonym_rank
 from flows.setup.contracts import START
-from flows.setup.customer_column import customer_of, note_on_names
+from flows.setup.customer_column import customer_of, note_on_names, note_on_surnames
 from flows.setup.datetime_formats import read_times
 from flows.setup.event_type_inference import propose_types
 from flows.setup.order_column import order_column
@@ -30,8 +30,9 @@ from flows.setup.presets import (
     recognise,
     type_column,
 )
-from flows.setup.readings import counted
+from flows.setup.readings import counted, is_purchase
 from flows.setup.row_exclusions import fill_guests, leave_out_tests
+from flows.setup.rows_without_amounts import leave_out_suppliers, leave_out_unpaid
 from flows.setup.source_draft import Lookup, SourceProposal, best_column, used_columns
 from flows.setup.subtotals import leave_out_subtotals
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
@@ -161,6 +162,8 @@ def propose_source(
     else:
         leave_out_tests(found, table)
         leave_out_subtotals(found, table)
+        leave_out_suppliers(found)
+        leave_out_unpaid(found)
     _rest(found, table, said)
     _attributes(found, table)
     for name, column in said.items():
@@ -198,7 +201,9 @@ def _who(found: SourceProposal, table: ProfiledTable, said: Mapping[str, ColumnP
             hint="name it: --column customer_id=COLUMN",
         )
     found.columns["customer_id"] = column.name
-    found.notes["customer_id"] = note_on_names(table, column) if "customer_id" not in said else ""
+    found.notes["customer_id"] = note_on_surnames(table, column)
+    if "customer_id" not in said:
+        found.notes["customer_id"] += note_on_names(table, column)
     if synonym_rank(column.name, column_synonyms.EMAIL) is not None:
         found.notes["customer_id"] += (
             " CHECK: e-mail addresses as ids stand in every table and export; a key is better"
@@ -314,6 +319,8 @@ def _tell_copies(found: SourceProposal, table: ProfiledTable) -> None:
     """Where rows are exact copies of others, an id that is unique without them says so."""
     copies = copied_rows(table)
     if not copies.any() or len(table.columns) < _FEWEST_COLUMNS:
+        return
+    if counted(found, is_purchase(found)) == counted(found, is_purchase(found) & ~copies):
         return
     both = f"With copies: {counted(found)}; without: {counted(found, ~copies)}."
     names = [found.columns.get("order_id"), *table.columns]

@@ -35,6 +35,8 @@ def _of_orders(found: SourceProposal, table: ProfiledTable) -> None:
     for column in table.columns.values():
         if column.kind != "text" or column.name in used_columns(found) or column.filled < 1:
             continue
+        if column.time is not None:
+            continue
         words = words_of(column)
         if not 2 <= len(words) <= _MOST_WORDS:
             continue
@@ -55,10 +57,12 @@ def _sums_up(rows: pd.DataFrame, marked: pd.Series) -> bool:
     totals = rows[marked].dropna()
     if len(totals) < _FEWEST_ORDERS or totals["order"].duplicated().any():
         return False
-    others = rows[~marked].groupby("order")["amount"].sum()
-    parts = others.reindex(totals["order"]).to_numpy()
-    equal = abs(parts - totals["amount"].to_numpy()) < _CENT
-    return bool(equal.mean() >= _SAME_SHARE)
+    others = rows[~marked].groupby("order")["amount"].agg(["sum", "count"])
+    parts = others.reindex(totals["order"])
+    equal = abs(parts["sum"].to_numpy() - totals["amount"].to_numpy()) < _CENT
+    # Of two rows with one amount neither is the sum of the other.
+    adds_up = equal[parts["count"].to_numpy() > 1]
+    return bool(equal.mean() >= _SAME_SHARE and len(adds_up) and adds_up.mean() >= _SAME_SHARE)
 
 
 def _of_the_list(found: SourceProposal, table: ProfiledTable) -> None:

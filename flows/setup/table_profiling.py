@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import glob
 import gzip
+import itertools
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +19,7 @@ from features.config.sources import CsvFormat, EventSource, Location, UrlTable
 from features.errors import UserError
 from features.sources.events import engine_errors, open_table
 from features.sources.locations import describe_location
-from features.sources.number_text import decimal_sign, number_value
+from features.sources.number_text import are_only_thousands, decimal_sign, number_value
 from features.sources.prepared_files import prepare_files
 from features.sources.spreadsheets import chosen_sheets, is_spreadsheet, sheet_names, sheet_rows
 from flows.services.console import step
@@ -49,6 +51,8 @@ class ColumnProfile:
         How to read it as times; None where it holds none.
     types
         All values in the whole table, where the name may be that of a column of event types.
+    thousands
+        The sign that is read as parting thousands, though it might part three decimals; or "".
     """
 
     name: str
@@ -56,6 +60,7 @@ class ColumnProfile:
     cells: pd.Series
     time: TimeForm | None = None
     types: tuple[str, ...] = ()
+    thousands: str = ""
 
     @property
     def filled(self) -> float:
@@ -139,11 +144,12 @@ def profile_table(
             expected="columns for who (customer) and when (date or time), at least",
             hint="check the export; columns may be parted by comma, semicolon, tab or |",
         )
-    form = _with_decimals(form, sample)
+    form, undecided = _with_decimals(form, sample)
     columns = {
         name: _column(name, table[name].type(), sample[name], form.decimal_of(name))
         for name in sample.columns
     }
+    columns |= {name: replace(columns[name], thousands=".") for name in undecided}
     for name, column in columns.items():
         if (
             column.kind == "text"
@@ -199,7 +205,7 @@ def sniff_format(location: str) -> CsvFormat:
 
 
 def _sheets_format(name: str) -> CsvFormat:
-    """All sheets with rows if their columns are the same; else the one with the most filled cells.
+    """The sheet with the most filled cells, and those with the same columns.
 
     Raises
     ------
@@ -214,17 +220,42 @@ def _sheets_format(name: str) -> CsvFormat:
     if not filled:
         chosen_sheets(name, None)
     skips = {title: _title_lines(sheets[title][:200]) for title in filled}
-    columns = {(skips[title], *sorted(sheets[title][skips[title]])) for title in filled}
+    columns = {title: (skips[title], *sorted(sheets[title][skips[title]])) for title in filled}
     largest = max(filled, key=lambda title: sizes[title])
     form = CsvFormat(sheet=largest, skip_lines=skips[largest])
     if len(filled) == 1:
         return form.model_copy(update={"sheet": None})
-    if len(columns) == 1 and len(filled) == len(sheets):
-        step(f"{Path(name).name}: {len(filled)} sheets with the same columns are one table")
-        return form.model_copy(update={"sheet": "*"})
-    others = ", ".join(title for title in filled if title != largest)
-    step(f"{Path(name).name}: sheet {largest!r} is read, and not: {others}")
+    alike = [title for title in filled if columns[title] == columns[largest]]
+    pattern = _pattern_of(alike, filled) if len(alike) > 1 else None
+    read, shown = ([largest], f"sheet {largest!r} is")
+    if pattern is not None:
+        form = form.model_copy(update={"sheet": pattern})
+        read, shown = alike, f"sheets {', '.join(map(repr, alike))} with the same columns are"
+    others = [title for title in filled if title not in read]
+    rest = f", and not: {', '.join(others)}" if others else ""
+    step(f"{Path(name).name}: {shown} read{rest}")
+    for title in others:
+        columns_of, wanted = set(columns[title][1:]), set(columns[largest][1:])
+        if len(columns_of) == len(wanted) and title not in alike:
+            differing = ", ".join(sorted(str(name) for name in columns_of - wanted))
+            step(f"{title!r} has other column names ({differing}); with the same it is read, too")
     return form
+
+
+def _common_start(texts: list[str]) -> str:
+    """The signs that all texts begin with."""
+    same = itertools.takewhile(lambda signs: len(set(signs)) == 1, zip(*texts, strict=False))
+    return "".join(signs[0] for signs in same)
+
+
+def _pattern_of(titles: list[str], among: list[str]) -> str | None:
+    """A name with a star that fits these sheets and no other."""
+    start = _common_start(titles)
+    end = _common_start([title[::-1] for title in titles])[::-1]
+    for pattern in ("*", f"{start}*", f"*{end}"):
+        if [title for title in among if fnmatchcase(title, pattern)] == titles:
+            return pattern
+    return None
 
 
 def _title_lines(cells: list[list[str]]) -> int:
@@ -252,20 +283,35 @@ def _delimiter(lines: list[str]) -> str:
     return found
 
 
-def _with_decimals(form: CsvFormat, sample: pd.DataFrame) -> CsvFormat:
-    """The form with the decimal sign of most columns of numbers, and of each that differs."""
+def _with_decimals(form: CsvFormat, sample: pd.DataFrame) -> tuple[CsvFormat, list[str]]:
+    """The form with the decimal sign of most columns of numbers, and of each that differs.
+
+    Also the columns of points before three digits in all cells: where no other column has decimal
+    points, they part thousands.
+    """
     signs: dict[str, str] = {}
+    undecided: list[str] = []
     for name in sample.columns:
         if not pd.api.types.is_string_dtype(sample[name]):
             continue
-        cells = sample[name].dropna().astype(str).head(2_000)
+        cells = _without_dashes(sample[name]).dropna().astype(str).head(2_000)
         sign = decimal_sign(cells)
+        if sign is None and are_only_thousands(cells, ".") and _reads_as_numbers(cells, ","):
+            undecided.append(name)
         if sign is not None and _reads_as_numbers(cells, sign):
             signs[name] = sign
+    if "." in signs.values():
+        undecided = []
+    signs |= dict.fromkeys(undecided, ",")
     commas = sum(sign == "," for sign in signs.values())
     usual = "," if commas > len(signs) - commas else "."
     others = {name: sign for name, sign in signs.items() if sign != usual}
-    return form.model_copy(update={"decimal": usual, "decimals": others})
+    return form.model_copy(update={"decimal": usual, "decimals": others}), undecided
+
+
+def _without_dashes(cells: pd.Series) -> pd.Series:
+    """Cells, null where they hold nothing but dashes: an empty cell of a column of numbers."""
+    return cells.where(~cells.astype(str).str.fullmatch(r"\s*[-\u2010-\u2015\u2212]+\s*"))
 
 
 def _column(name: str, kind: Any, cells: pd.Series, decimal: str) -> ColumnProfile:
@@ -285,10 +331,11 @@ def _column(name: str, kind: Any, cells: pd.Series, decimal: str) -> ColumnProfi
     stripped = pd.Series(text, dtype="str").str.strip()
     stripped = stripped.where(stripped != "")
     time = form_of_text(stripped.dropna(), named=named)
-    if len(stripped.dropna()) and _reads_as_numbers(stripped.dropna().head(500), decimal):
-        numbers = _as_numbers(stripped, decimal)
+    written = _without_dashes(stripped)
+    if len(written.dropna()) and _reads_as_numbers(written.dropna().head(500), decimal):
+        numbers = _as_numbers(written, decimal)
         exact = not (numbers.abs() >= _EXACT_FLOATS).any()  # longer ids are kept as text
-        if exact and numbers.notna().sum() >= _NUMERIC * stripped.notna().sum():
+        if exact and numbers.notna().sum() >= _NUMERIC * written.notna().sum():
             # Ids keep their leading zeros: how a number is written is not lost on the config.
             return ColumnProfile(name, "number", numbers, time)
     return ColumnProfile(name, "text", stripped, time)

@@ -23,7 +23,12 @@ from flows.setup.source_draft import Lookup, SourceProposal, best_column
 from flows.setup.source_inference import propose_source, time_of
 from flows.setup.table_joins import Join, SharedKey, join_tables, names_rows, shared_key
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
-from flows.setup.table_refusals import refuse_groups, refuse_snapshot
+from flows.setup.table_refusals import (
+    refuse_groups,
+    refuse_headings,
+    refuse_snapshot,
+    refuse_years,
+)
 
 _OWN_ID = 0.95  # share of the orders with a customer of their own from which an id is doubted
 _FEWEST_ORDERS = 30
@@ -99,6 +104,8 @@ def assemble(
     if not any(_complete(table, given) for table in others):
         refuse_snapshot(others[0])
     for table in others:
+        refuse_years(table)
+        refuse_headings(table)
         refuse_groups(table)
     joined, left_out = _with_parts(others, given, joins)
     named_people = [(person, _with_person(joined, person, given, joins)) for person in people]
