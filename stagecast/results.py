@@ -263,7 +263,7 @@ def models(output: str | Path = DEFAULT_OUTPUT) -> pd.DataFrame:
             version.tags.get("promoted_because"),
             version.description,
         )
-        for version in Workspace(folder_of(output)).scorer_versions()
+        for version in Workspace(folder_of(output)).registered_versions()
     ]
     columns = ["version", "aliases", "created_at", "promoted_because", "description"]
     return pd.DataFrame(rows, columns=columns)
