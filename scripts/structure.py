@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-PACKAGES = ("features", "models", "campaigns", "simulator", "flows")
+PACKAGES = ("features", "models", "campaigns", "simulator", "flows", "stagecast")
 # Words that say nothing of what a variable holds.
 VAGUE = frozenset(
     [

@@ -21,6 +21,7 @@ from features.storage import runs as records
 from features.storage.output_lock import exclusive
 from features.storage.result_tables import RESULT_TABLES, stored_results
 from features.storage.runs import RUNS_SCHEMA, PublishedRun, sync
+from features.storage.sync_tables import SYNC_TABLES
 
 SCHEMA_VERSION = 1
 STORE_FILE = "stagecast.duckdb"
@@ -198,13 +199,9 @@ class DuckDBStore:
             If the file cannot be opened, or is of a newer version.
         """
         path = self.output / STORE_FILE
-        attach = exp.Attach(
-            this=exp.alias_(exp.Literal.string(str(path)), "store"),
-            expressions=[exp.AttachOption(this=exp.var("READ_ONLY"))],
-        )
         connection = duckdb.connect(":memory:", config={**_SETTINGS, "threads": threads})
         try:
-            connection.execute(attach.sql("duckdb"))
+            connection.execute(_attach(path, "store"))
             version = connection.table("store.schema_version").fetchall()[0][0]
         except (duckdb.Error, IndexError) as error:
             connection.close()
@@ -224,6 +221,14 @@ class DuckDBStore:
                 hint="use the newer stagecast that wrote it, or another --output",
             )
         return connection
+
+
+def _attach(file: Path, name: str) -> str:
+    """Return the SQL that attaches a database file read-only; sqlglot quotes the path."""
+    return exp.Attach(
+        this=exp.alias_(exp.Literal.string(str(file)), name),
+        expressions=[exp.AttachOption(this=exp.var("READ_ONLY"))],
+    ).sql("duckdb")
 
 
 def _is_customer(customer: str) -> duckdb.Expression:
@@ -285,12 +290,31 @@ def _build(new_file: Path, output: Path, runs: Sequence[PublishedRun]) -> None:
             "campaign_id, rank NULLS LAST, customer_id"
         ).create("audience_members")
         records.boundary("audience written")
+        _write_sync_tables(connection, output / STORE_FILE)
         history_files = [str(output / file) for run in history for file in run.score_files]
         connection.execute(_view("customer_scores_history", history_files))
         history_files = [str(output / run.audience_file) for run in history]
         connection.execute(_view("audience_members_history", history_files))
         _write_results(connection, output)
         connection.execute("CHECKPOINT")
+
+
+def _write_sync_tables(connection: duckdb.DuckDBPyConnection, before: Path) -> None:
+    """Create the tables for reverse ETL; rows without a change keep what the old file has."""
+    known: set[str] = set()
+    if before.exists():
+        connection.execute(_attach(before, "before"))
+        tables = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'before'"
+        known = {name for (name,) in connection.execute(tables).fetchall()}
+    for table in SYNC_TABLES.values():
+        connection.execute(table.definition().format(table=table.name))
+        columns = connection.table(table.source).columns
+        old = f"before.{table.name}" if table.name in known else table.name  # itself: no rows
+        query = table.changes(columns, with_unchanged=True)
+        rows = connection.sql(query.format(source=table.source, before=old, runs="runs"))
+        rows.insert_into(table.name)
+    if before.exists():
+        connection.execute("DETACH before")
 
 
 def _write_results(connection: duckdb.DuckDBPyConnection, output: Path) -> None:

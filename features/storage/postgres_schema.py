@@ -57,6 +57,20 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE {s}.campaign_effects_history ()",
         "CREATE TABLE {s}.prediction_accuracy ()",
     ),
+    (
+        "CREATE TABLE {s}.customer_scores_sync (row_id text PRIMARY KEY, customer_id text, "
+        "stage text, sub_stage text, next_stage text, churn_band text, lead_band text, "
+        "value_tier text, preferred_channel text, score_quality text, stage_since date, "
+        "lapses_at_if_silent date, p_churn double precision, p_first_purchase double precision, "
+        "p_reactivate double precision, clv double precision, changed_at timestamp)",
+        "CREATE TABLE {s}.audience_members_sync (row_id text PRIMARY KEY, campaign_id text, "
+        "customer_id text, channel text, arm text, offer_name text, entered_at date, "
+        "expires_at date, changed_at timestamp)",
+        # A tool asks for what changed since its last visit; erasure asks for a customer.
+        "CREATE INDEX customer_scores_sync_changed ON {s}.customer_scores_sync (changed_at)",
+        "CREATE INDEX audience_members_sync_changed ON {s}.audience_members_sync (changed_at)",
+        "CREATE INDEX audience_members_sync_customer ON {s}.audience_members_sync (customer_id)",
+    ),
 )
 LAYOUT_VERSION = len(_MIGRATIONS)
 

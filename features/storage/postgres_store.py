@@ -25,12 +25,15 @@ from features.storage import runs as records
 from features.storage.postgres_results import replace_result_rows
 from features.storage.postgres_rows import (
     add_missing_columns,
+    columns_of,
     copy_rows_in,
     copy_rows_out,
     data_columns,
 )
 from features.storage.postgres_schema import RUN_COLUMNS, VIEWS, migrate, refresh_views
+from features.storage.postgres_sync import refresh_sync_rows
 from features.storage.runs import PublishedRun
+from features.storage.sync_tables import SYNC_TABLES
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -150,6 +153,7 @@ class PostgresStore:
             records.boundary("audience written")
             self._replace_runs(connection, runs)
             refresh_views(connection, self.schema)
+            refresh_sync_rows(connection, self.schema)
             replace_result_rows(connection, self.schema, self.output)
             records.boundary("before commit")
 
@@ -217,7 +221,8 @@ class PostgresStore:
         with self._session(writes=True) as connection:
             if not self._has_tables(connection):
                 return 0
-            for table in ("score_rows", "audience_rows"):
+            migrate(connection, self.schema)
+            for table in ("score_rows", "audience_rows", *SYNC_TABLES):
                 query = self._sql("DELETE FROM {}.{} WHERE customer_id = %s", table)
                 deleted_rows += connection.execute(query, [customer]).rowcount
         return deleted_rows
@@ -230,7 +235,9 @@ class PostgresStore:
         with self._session() as connection:
             if not self._has_tables(connection):
                 return {}
-            for view in VIEWS:
+            for view in (*VIEWS, *SYNC_TABLES):
+                if not columns_of(connection, self.schema, view):
+                    continue  # a store of an earlier layout
                 cursor = connection.cursor(row_factory=dict_row)
                 cursor.execute(
                     self._sql("SELECT * FROM {}.{} WHERE customer_id = %s", view), [customer]

@@ -21,6 +21,7 @@ from flows.commands import (
     doctor,
     horizons,
     init,
+    mcp_command,
     metrics,
     monitor_command,
     policy_command,
@@ -351,6 +352,7 @@ app.command()(report_command.report)
 app.command()(runs.runs)
 app.command()(schedule.schedule)
 app.command()(serve_command.serve)
+app.command()(mcp_command.mcp)
 campaign_commands.register_campaign_commands(app, execute_flow)
 monitor_command.register_monitor(app, execute_flow)
 backfill_command.register_backfill(app, execute_flow)

@@ -205,7 +205,7 @@ def _registry(output: Path) -> _Finding:
         return _Finding("registry", "look", f"none in {output}", "stagecast run")
     if not Workspace(output).config_file.is_file():
         return _Finding("registry", "look", "not asked: there is no config here", "stagecast run")
-    versions = Workspace(output).scorer_versions()
+    versions = Workspace(output).registered_versions()
     champion = [v.version for v in versions if "champion" in v.aliases]
     if not champion:
         return _Finding(

@@ -34,33 +34,14 @@ def metrics(
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write all figures here.")] = None,
 ) -> None:
     """Each stage's metrics by period: resolved, hidden under n = 30, or what they still need."""
-    from features.calendar import day_date
-    from features.metrics.metric_inputs import Inputs, lead_sources, published_scores
-    from features.metrics.metric_table import metric_table, periods
-    from features.sources.acquisition_spend import read_spend
-    from features.table.feature_store import open_archive, read_tallies
+    begin, end, length = _date(first, "--from"), _date(to, "--to"), _length(every)
     from flows.services.console import deliver_result, write_table_file
+    from flows.services.life_cycle_metrics import stage_metrics
     from flows.services.workspace import Workspace
 
-    space = Workspace(output.absolute())
-    config = space.config()
-    begin, end = _date(first, "--from"), _date(to, "--to")
-    length = _length(every)
-    builder, tallies = open_archive(space.output, config).builder, read_tallies(space.output)
-    last = day_date(builder.span.last_snapshot)
-    if end is not None and end > last:
-        raise UserError("--to", found=str(end), expected=f"{last} at the latest: no later day "
-                        "is known in full")  # fmt: skip
-    over = periods(begin, end or last, length, begin=day_date(builder.span.first))
-    inputs = Inputs(
-        builder,
-        sessions=None if tallies.sessions is None else tallies.sessions.to_pandas(),
-        spend=read_spend(config),
-        scores=published_scores(space.output, over),
-        sources=lead_sources(builder, tallies.attributes),
-    )
-    found = metric_table(inputs, over)
-    deliver_result(_content(found), json_file, lambda: _print(found, config.currency))
+    found = stage_metrics(output, first=begin, to=end, every=length)
+    currency = Workspace(output.absolute()).config().currency
+    deliver_result(_content(found), json_file, lambda: _print(found, currency))
     if csv_file is not None:
         write_table_file(found, csv_file, "--csv")
 

@@ -14,7 +14,7 @@ from models.registry.version import CHAMPION_SINCE
 def print_models(output: Path, json_file: Path | None = None) -> None:
     """Versions of the scorer, as a table or as JSON."""
     rows = []
-    for version in Workspace(output).scorer_versions():
+    for version in Workspace(output).registered_versions():
         made = dt.datetime.fromtimestamp(version.created_at / 1000, dt.UTC)
         rows.append(
             (

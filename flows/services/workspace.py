@@ -85,14 +85,14 @@ class Workspace:
 
         return tracking.open_tracking(self.output, experiment=self.config().name)
 
-    def scorer_versions(self) -> list[Version]:
-        """Registered scorers, the newest first; a local registry is read without MLflow."""
-        local = local_versions(self.output, SCORER)
+    def registered_versions(self, name: str = SCORER) -> list[Version]:
+        """Versions of a registered model, newest first; a local registry is read without MLflow."""
+        local = local_versions(self.output, name)
         if local is not None:
             return local
         from models.registry import registry
 
-        return registry.versions(self.tracking(), SCORER)
+        return registry.versions(self.tracking(), name)
 
     def scorer(self, version: int) -> ScorerParts:
         """Parts of a registered scorer, from a local registry without importing MLflow.

@@ -13,6 +13,7 @@ from fastapi import Response
 from features.errors import UserError
 
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_FOLDERS = re.compile(r"(?<!\S)(?:[A-Za-z]:)?[/\\](?:[^/\\\n]+[/\\])*(?=[^/\\\n])")
 
 
 @dataclass(eq=False)
@@ -38,22 +39,28 @@ class Refusal(Exception):
 
     @classmethod
     def of(cls, status: int, error: UserError) -> Refusal:
-        """The refusal of a user error; what it quotes may come from a row, and is left out."""
+        """The refusal of a user error.
+
+        What it quotes may come from a row, and is left out; of a path only the last part stays.
+        """
         where, found, expected, hint = (
-            _QUOTED.sub("'...'", part)
+            _FOLDERS.sub("", _QUOTED.sub("'...'", part))
             for part in (error.where, str(error.found), error.expected, error.hint)
         )
         return cls(status, where, found, expected, hint)
 
-    def response(self) -> Response:
-        """The answer."""
-        error = {
+    def parts(self) -> dict[str, str]:
+        """The parts of the message by name."""
+        return {
             "where": self.where,
             "found": self.found,
             "expected": self.expected,
             "hint": self.hint,
         }
-        answer = json_response({"error": error}, self.status)
+
+    def response(self) -> Response:
+        """The answer."""
+        answer = json_response({"error": self.parts()}, self.status)
         if self.retry_after is not None:
             answer.headers["Retry-After"] = str(math.ceil(self.retry_after))
         if self.status == 401:

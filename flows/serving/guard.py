@@ -26,7 +26,7 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 _log = logging.getLogger("stagecast.serve")
 OPEN_PATHS = ("/health", "/ready")  # without a key: they name no customer
 # Routes as metrics name them; a path itself may hold the id of a customer.
-_ROUTES = ("/scores/events", "/scores/", "/audiences/", "/health", "/ready", "/metrics",
+_ROUTES = ("/scores/events", "/scores/", "/audiences/", "/mcp", "/health", "/ready", "/metrics",
            "/openapi.json", "/")  # fmt: skip
 
 

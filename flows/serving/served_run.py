@@ -137,7 +137,7 @@ class ServedRun:
         return status
 
     def _champion_now(self) -> int | None:
-        versions = Workspace(self.output).scorer_versions()
+        versions = Workspace(self.output).registered_versions()
         return next((row.version for row in versions if CHAMPION in row.aliases), None)
 
 

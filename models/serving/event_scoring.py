@@ -74,7 +74,8 @@ class EventScorer:
         return Builder.without_customers(self.config, everybody)
 
     @cached_property
-    def _scoring_context(self) -> dict[str, Any]:
+    def scoring_context(self) -> dict[str, Any]:
+        """The context without what only events need."""
         own = (POPULATION_KEY, _DEFINITION)
         return {key: value for key, value in self.context.items() if key not in own}
 
@@ -116,10 +117,10 @@ class EventScorer:
         late_days = stage_late_days(self.loaded.parts)
         columns = scoring_columns(builder, day, late_days=late_days)
         if self.loaded.score_columns is not None:
-            records = self.loaded.score_columns(columns, self._scoring_context)
+            records = self.loaded.score_columns(columns, self.scoring_context)
         else:  # logged by an earlier version, whose code reads frames only
             frame = pd.DataFrame(columns)
-            records = score_records(self.loaded.predict(frame, self._scoring_context))
+            records = score_records(self.loaded.predict(frame, self.scoring_context))
         version = str(self.loaded.version)
         return [{**record, "scorer_version": version} for record in records]
 

@@ -35,7 +35,7 @@ PAGES = [
 ]
 MODULES = sorted(
     path
-    for folder in ("features", "models", "campaigns", "flows", "simulator")
+    for folder in ("features", "models", "campaigns", "flows", "simulator", "stagecast")
     for path in (ROOT / folder).rglob("*.py")
 )
 LONGEST_SENTENCE = 40  # words

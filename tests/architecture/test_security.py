@@ -13,7 +13,7 @@ from features.errors import UserError
 from scripts.audit import verdict
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("features", "models", "campaigns", "simulator", "flows")
+PACKAGES = ("features", "models", "campaigns", "simulator", "flows", "stagecast")
 SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 RUNS_SQL = {"execute", "executemany", "raw_sql", "sql", "query", "SQL", "from_query"}
 # Names of engine settings, which take no parameters; they are written out in the same module.

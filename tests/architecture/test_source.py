@@ -16,7 +16,7 @@ import yaml
 from scripts.import_picture import direct_importers, exceptions
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("features", "models", "campaigns", "simulator", "flows")
+PACKAGES = ("features", "models", "campaigns", "simulator", "flows", "stagecast")
 SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 PURE = [path for path in SOURCES if path.relative_to(ROOT).parts[0] != "flows"]
 SCORER = ROOT / "models" / "scorer"  # copied under another name, so it imports relatively

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("features", "models", "campaigns", "simulator", "flows")
+PACKAGES = ("features", "models", "campaigns", "simulator", "flows", "stagecast")
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for package in PACKAGES
@@ -18,6 +18,7 @@ MODULES = {
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
 ENTRIES = (
     "flows.commands.cli",
+    "stagecast",
     "models.scorer.pyfunc",  # loaded by MLflow, from the copy logged with a model
     *(deployment["entrypoint"].rpartition(".")[0] for deployment in DEPLOYMENTS),
 )

@@ -13,6 +13,7 @@ from features.storage.postgres_schema import VIEWS
 from features.storage.postgres_store import PostgresStore
 from features.storage.result_tables import RESULT_TABLES
 from features.storage.scores_store import STORE_FILE
+from features.storage.sync_tables import SYNC_TABLES
 
 
 def connect(url: str) -> Any:
@@ -24,7 +25,7 @@ def connect(url: str) -> Any:
 def tables(output: Path, url: str | None) -> dict[str, pd.DataFrame]:
     """Every table as a reader of SQL sees it, in one order."""
     found = {}
-    for name in (*VIEWS, *RESULT_TABLES, "runs"):
+    for name in (*VIEWS, *RESULT_TABLES, *SYNC_TABLES, "runs"):
         if url is None:
             with duckdb.connect(str(output / STORE_FILE), read_only=True) as con:
                 cursor = con.execute(f"SELECT * FROM {name}")

@@ -16,6 +16,7 @@ from features.storage.postgres_store import PostgresStore
 from features.storage.retention import apply_retention
 from features.storage.runs import run_folder
 from features.storage.scores_store import published_runs, read_current
+from features.storage.sync_tables import SYNC_TABLES
 from flows.services.privacy import erase_customer, export_customer
 from flows.services.workspace import Workspace, prepare_workspace, settle_config
 from tests.features.storage.test_scores_store import NOVEMBER, OCTOBER, publish_example, record
@@ -54,7 +55,7 @@ def rows(output: Path, url: str, name: str) -> list[tuple[Any, ...]]:
 
 
 def everything(output: Path, url: str) -> dict[str, list[tuple[Any, ...]]]:
-    return {name: rows(output, url, name) for name in (*VIEWS, *TABLES)}
+    return {name: rows(output, url, name) for name in (*VIEWS, *SYNC_TABLES, *TABLES)}
 
 
 def of(person: str, found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
@@ -72,7 +73,7 @@ def test_an_erased_person_is_in_no_table_and_the_others_are_as_they_were(
     after = everything(space.output, url)
     for name, found in after.items():
         assert found == [row for row in before[name] if PERSON not in row], name
-    assert content["rows_removed"]["store"] == 4
+    assert content["rows_removed"]["store"] == 6
     assert content["rows_removed"]["exports"] == 2
     assert PERSON not in receipt.read_text(encoding="utf-8") + str(receipt)
     assert not any(PERSON.encode() in p.read_bytes() for p in files(space.output))
@@ -82,7 +83,7 @@ def test_an_erased_person_is_in_no_table_and_the_others_are_as_they_were(
     again = erase_customer(space, PERSON, now=NOW)[1]
     assert not any(again["rows_removed"].values())
     # An id that looks like SQL is an id.
-    assert erase_customer(space, OTHERS[1], now=NOW)[1]["rows_removed"]["store"] == 4
+    assert erase_customer(space, OTHERS[1], now=NOW)[1]["rows_removed"]["store"] == 6
     assert len(read_current(space.output).scores) == 1
 
 
@@ -100,6 +101,8 @@ def test_an_export_of_a_person_holds_their_rows_of_every_table_and_no_others(
         "customer_scores_history": 2,
         "audience_members": 1,
         "audience_members_history": 2,
+        "customer_scores_sync": 1,
+        "audience_members_sync": 1,
     }
     for found in shown["database"].values():
         assert {row["customer_id"] for row in found} == {PERSON}
