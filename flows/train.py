@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,15 @@ from flows.services.uplift_history import fit_uplift_part
 from flows.services.workspace import TRAINED_FILE, Workspace, tally_fingerprint
 from models.evaluation.backtest import require_earned_calibration
 from models.evaluation.evaluate import MetricFigure
-from models.evaluation.fit_and_test import Trained, train_one
-from models.evaluation.workers import worker_pool
+from models.evaluation.fit_and_test import (
+    Refitted,
+    Tested,
+    Trained,
+    fit_and_test,
+    refit_on_all,
+    trained_task,
+)
+from models.evaluation.workers import Submit, worker_pool
 from models.monitoring import monitor
 from models.plots import task_plots
 from models.registry import model_cards, registry
@@ -65,17 +73,54 @@ def train_models(output: str, parent_run_id: str) -> list[dict[str, Any]]:
     """Fit the tasks in parallel; log and register each one."""
     archive = Workspace(Path(output)).archive()
     builder = archive.builder
-    with worker_pool(archive, min(builder.config.threads, len(TASK_NAMES))) as submit:
-        futures = {name: submit(train_one, name) for name in SLOWEST_FIRST}
-        for name in futures:
-            gate_date, last_date = day_date(builder.gate(name)), day_date(builder.last_snapshot)
-            step(f"{name}: training, testing at {gate_date}, refitting at {last_date}")
-        with progress("models trained", len(futures)) as advance:
-            summaries = []
-            for name, future in futures.items():
-                summaries.append(_registered(output, archive, name, future.result(), parent_run_id))
-                advance()
-    return summaries
+    results = {}
+    with (
+        worker_pool(archive, min(builder.config.threads, len(TASK_NAMES))) as submit,
+        progress("fits", 2 * len(TASK_NAMES)) as advance,
+    ):
+        for name, trained in _fits(archive, submit, advance):
+            results[name] = _registered(output, archive, name, trained, parent_run_id)
+    return [results[name] for name in SLOWEST_FIRST]
+
+
+def _fits(
+    archive: Archive, submit: Submit, advance: Callable[[], None]
+) -> Iterator[tuple[TaskName, Trained]]:
+    """Both fits of every task, each task when both are done; `advance` is called for each fit.
+
+    The fits run side by side in the workers. Only a tuned task is refitted after its test, which
+    finds its settings.
+    """
+    builder, is_tuned = archive.builder, archive.builder.config.tune is not None
+    tests: dict[Future[Any], TaskName] = {}
+    refits: dict[Future[Any], TaskName] = {}
+    for name in SLOWEST_FIRST:
+        gate_date, last_date = day_date(builder.gate(name)), day_date(builder.last_snapshot)
+        step(f"{name}: training, testing at {gate_date}, refitting at {last_date}")
+        tests[submit(fit_and_test, name)] = name
+    if not is_tuned:
+        refits = {submit(refit_on_all, name): name for name in SLOWEST_FIRST}
+    tested: dict[TaskName, Tested] = {}
+    refitted: dict[TaskName, Refitted] = {}
+    waiting = {*tests, *refits}
+    while waiting:
+        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in done:
+            advance()
+            if future in refits:
+                name = refits[future]
+                refitted[name] = future.result()
+            else:
+                name = tests[future]
+                tested[name] = future.result()
+                if is_tuned:
+                    tuned = tested[name].tuned
+                    settings = tuned.settings if tuned else {}
+                    refit = submit(refit_on_all, name, settings)
+                    refits[refit] = name
+                    waiting.add(refit)
+            if name in tested and name in refitted:
+                yield name, trained_task(tested.pop(name), refitted.pop(name))
 
 
 def _registered(

@@ -219,8 +219,10 @@ def _print_measurement(effects: pd.DataFrame, waiting: pd.DataFrame, *, folder: 
     print_table(
         "Effects (treatment minus control, a person, intention to treat)", header, effect_rows
     )
-    unmeasurable = [(r.campaign_id, r.people, str(r.measurable_from), r.reason)
-             for r in waiting.itertuples()]  # fmt: skip
+    dates = waiting["measurable_from"].astype(str).replace("NaT", "-")  # without anybody in it
+    unmeasurable = list(zip(
+        waiting["campaign_id"], waiting["people"], dates, waiting["reason"], strict=True
+    ))  # fmt: skip
     print_table("Not yet measurable", ["campaign", "people", "from", "why"], unmeasurable)
     console.print(f"by channel and stage: {folder / 'measurement' / 'effects.csv'}", soft_wrap=True)
 
