@@ -17,6 +17,7 @@ from flows.commands import (
     backfill_command,
     bench,
     campaign_commands,
+    catalog_command,
     check_command,
     doctor,
     horizons,
@@ -40,10 +41,15 @@ from flows.commands.flow_runs import (
     prepare_output,
     print_next,
 )
-from flows.commands.options import DEFAULT_OUTPUT, ConfigFile, JsonFile, OutputFolder, Settings
+from flows.commands.options import (
+    DEFAULT_OUTPUT,
+    ConfigFile,
+    ExampleConfig,
+    JsonFile,
+    OutputFolder,
+    Settings,
+)
 from flows.services import settings
-
-EXAMPLE = "configs/completejourney.yaml"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -96,18 +102,19 @@ def _everywhere(
 
 @app.command()
 def run(
-    config: Annotated[str, typer.Option("--config", "-c", help="YAML of the data set.")] = EXAMPLE,
+    config: ExampleConfig = None,
     output: OutputFolder = DEFAULT_OUTPUT,
     json_file: JsonFile = None,
     overrides: Settings = None,
 ) -> None:
     """Run everything: read, build features, train four models, promote, score, plan audiences.
 
-    All results are in the output folder: scores and audiences in stagecast.duckdb, files of the
-    run under runs/, models and figures in MLflow.
+    Results: scores and audiences in stagecast.duckdb, files under runs/, models in MLflow.
     """
+    from flows.commands.example_config import example_config
     from flows.services.console import step
 
+    config = config or example_config()
     step(f"stagecast: {config} -> {output}")
     settings.apply_settings(output.absolute())
     folder = check_and_prepare(output, config, overrides)
@@ -339,23 +346,9 @@ def simulate(
     deliver_result(counts, json_file, lambda: None)
 
 
-@app.command()
-def catalog(
-    config: ConfigFile = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of an earlier run.")
-    ] = None,
-    json_file: JsonFile = None,
-    overrides: Settings = None,
-) -> None:
-    """List every feature column: unit, window, meaning, and what a missing value means."""
-    from flows.commands.catalog import catalog as listed
-
-    listed(config, output, tuple(overrides or ()), json_file)
-
-
 app.add_typer(stages.app, name="stages")
 app.command()(init.init)
+app.command()(catalog_command.catalog)
 app.command()(presets.presets)
 app.command()(check_command.check)
 app.command()(doctor.doctor)
