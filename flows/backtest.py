@@ -19,6 +19,7 @@ from flows.services.oracle_bounds import oracle_figures, oracle_page
 from flows.services.prefect_summaries import show_figures
 from flows.services.progress_bars import progress
 from flows.services.steps import flow, task
+from flows.services.training_record import training_tags
 from flows.services.update_aggregates import drop_outdated_snapshots
 from flows.services.workspace import Workspace, tally_fingerprint
 from models.evaluation import backtest, origin_page
@@ -29,7 +30,7 @@ from models.evaluation.warnings import backtest_warnings
 from models.metrics.shown_metrics import SHOWN_METRICS
 from models.plots import origin_plots
 from models.plots.task_plots import DrawnFigure, figures_table, save_figures
-from models.registry.promotion import recipe_hash
+from models.registry.run_records import metric_key
 from models.registry.tracking import Run
 
 
@@ -120,19 +121,19 @@ def log_origins(
     """Log a parent run with means, plots and records, and one nested run per origin."""
     config, tracking = space.config(), space.tracking()
     origins = sorted({figure.snapshot_at for figure in backtested.figures})
-    with tracking.run(f"back-test {config.name}", tags={"kind": "backtest"}) as parent:
+    tags = training_tags(config, "backtest")
+    with tracking.run(f"back-test {config.name} {max(origins, default='')}", tags=tags) as parent:
+        parent.describe((space.output / backtest.BACKTEST_FOLDER / "summary.md").read_text("utf-8"))
         parent.params(
             {
                 "origins": ", ".join(origins),
                 "models": ", ".join(sorted({figure.model for figure in backtested.figures})),
-                "recipe": recipe_hash(config),
-                "data": tally_fingerprint(config)[:16],
                 "seed": config.seed,
             }
         )
         parent.metrics(
             {
-                f"mean.{one.model}.{one.method}.{_named(one.subset)}.{one.metric}": one.value
+                f"mean/{metric_key(one)}": one.value
                 for one in origin_means(backtested.figures)
                 if one.subset == "all" or one.method == "champion"
             }
@@ -142,7 +143,8 @@ def log_origins(
                 figure for figure in backtested.figures if figure.snapshot_at == origin
             ]
             parent.metrics(_lines(origin_metrics), step=number)
-            with tracking.run(origin, parent=parent, tags={"origin": origin}) as origin_run:
+            origin_tags = {**tags, "origin": origin}
+            with tracking.run(origin, parent=parent, tags=origin_tags) as origin_run:
                 _log_origin(origin_run, origin_metrics)
         parent.table(figures_table(backtested.figures), "figures")
         parent.text("\n".join(origin_concerns) or "none", "warnings.txt")
@@ -155,7 +157,7 @@ def _log_origin(run: Run, figures: Sequence[MetricFigure]) -> None:
     for figure in figures:
         if figure.value is None or (figure.subset != "all" and figure.method != "champion"):
             continue
-        metric_name = f"{figure.model}.{figure.method}.{_named(figure.subset)}.{figure.metric}"
+        metric_name = metric_key(figure)
         values[metric_name] = figure.value
         if figure.low is not None and figure.high is not None and figure.method == "champion":
             values |= {f"{metric_name}.low": figure.low, f"{metric_name}.high": figure.high}
@@ -167,15 +169,10 @@ def _log_origin(run: Run, figures: Sequence[MetricFigure]) -> None:
 def _lines(figures: Sequence[MetricFigure]) -> dict[str, float]:
     """Log the served recipe's metrics on all customers, by origin, in the parent run."""
     return {
-        f"{one.model}.{one.metric}": one.value
+        metric_key(one): one.value
         for one in figures
         if one.value is not None and one.subset == "all" and one.method == "champion"
     }
-
-
-def _named(subset: str) -> str:
-    """Subset name with only the characters that MLflow allows in metric names."""
-    return "".join(sign if sign.isalnum() or sign in "_-. /" else "_" for sign in subset)
 
 
 def rolling_origins(output: str, count: int, *, every_days: int = 30) -> list[str]:

@@ -22,6 +22,7 @@ from flows.monitor import monitor_flow  # noqa: E402
 from flows.promote import promote_flow  # noqa: E402
 from flows.score import nightly_flow  # noqa: E402
 from flows.services import console  # noqa: E402
+from flows.services.prefect_names import run_name  # noqa: E402
 from flows.services.workspace import prepare_workspace  # noqa: E402
 from flows.train import train_flow  # noqa: E402
 
@@ -49,14 +50,14 @@ def _unattended(
         console.listeners.remove(logger.info)
 
 
-@flow(name="nightly scoring")
+@flow(name="nightly scoring", flow_run_name=run_name)
 def nightly_scoring(folder: str, wait_minutes: float = _WAIT_MINUTES) -> dict[str, Any]:
     """Read new data, score all customers, plan audiences, publish both atomically."""
     with _unattended(folder, "nightly scoring", wait_minutes, check=True) as output:
         return nightly_flow(output)
 
 
-@flow(name="weekly training")
+@flow(name="weekly training", flow_run_name=run_name)
 def weekly_training(folder: str, wait_minutes: float = _WAIT_MINUTES) -> dict[str, Any]:
     """Update features, train, and promote the scorer if it passes."""
     with _unattended(folder, "weekly training", wait_minutes, check=True) as output:
@@ -64,7 +65,7 @@ def weekly_training(folder: str, wait_minutes: float = _WAIT_MINUTES) -> dict[st
         return {"features": counts, "training": train_flow(output), **promote_flow(output)}
 
 
-@flow(name="daily monitoring")
+@flow(name="daily monitoring", flow_run_name=run_name)
 def daily_monitoring(folder: str, wait_minutes: float = _WAIT_MINUTES) -> dict[str, Any]:
     """Monitor the published run; notify of alarms, also as a Prefect event."""
     with _unattended(folder, "daily monitoring", wait_minutes) as output:
@@ -72,7 +73,7 @@ def daily_monitoring(folder: str, wait_minutes: float = _WAIT_MINUTES) -> dict[s
         return {name: monitor_result[name] for name in ("snapshot_at", "summary", "alarms", "told")}
 
 
-@flow(name="monthly back-test")
+@flow(name="monthly back-test", flow_run_name=run_name)
 def monthly_backtest(
     folder: str, wait_minutes: float = _WAIT_MINUTES, origins: int = 3
 ) -> dict[str, Any]:

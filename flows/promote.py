@@ -161,7 +161,10 @@ def move_alias(output: str, version: int, decision: dict[str, Any]) -> None:
     tracking = Workspace(Path(output)).tracking()
     versions = registry.versions(tracking, registry.SCORER)
     run_id = next(row.run_id for row in versions if row.version == version)
-    tracking.existing(run_id).text(json.dumps(decision, indent=1), "promotion.json")
+    run = tracking.existing(run_id)
+    run.text(json.dumps(decision, indent=1), "promotion.json")
+    verdict = "promoted" if decision["accepted"] else "not promoted"
+    run.tags({"promotion": verdict, "promotion_reason": decision["reason"]})
     show_decision(tracking, run_id, version, decision)
     boundary("decision logged")
     if decision["accepted"]:

@@ -21,7 +21,7 @@ from features.table.customer_partitions import Blocks, open_blocks, too_large
 from features.table.feature_store import Archive
 from features.table.product_margins import margin_shares
 from flows.services import spark_steps
-from flows.services.console import step
+from flows.services.console import step, warn
 from flows.services.progress_bars import progress_bars
 from flows.services.steps import flow, task
 from flows.services.update_aggregates import refresh_tallies
@@ -31,6 +31,7 @@ from models.registry import registry
 from models.registry.registry import Loaded
 from models.serving.block_scoring import score_by_blocks
 from models.serving.event_scoring import context_facts, population_facts
+from models.serving.plugin_families import require_plugins
 from models.serving.score import PublishedScores, RowFinisher, ScoreStamp, score_snapshot
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ def score_customers(output: str, run_id: str) -> dict[str, Any]:
     started = dt.datetime.now(dt.UTC)
     archive = open_archive_for_scoring(space)
     loaded = registry.load(space.tracking())
+    label = f"stagecast-scorer version {loaded.version.version}"
+    for sentence in require_plugins(loaded.scorer.head, label):
+        warn(sentence)
     builder = archive.builder
     snapshot_day, taxonomy_mark = builder.last_snapshot, rules_mark(builder.taxonomy)
     step(

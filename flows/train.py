@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,30 @@ from flows.services.console import step, warn
 from flows.services.prefect_summaries import show_training
 from flows.services.progress_bars import progress
 from flows.services.steps import flow, task
+from flows.services.training_record import (
+    record_metrics,
+    record_recipes,
+    record_task,
+    record_training,
+    training_data,
+    training_tags,
+    version_tags,
+)
 from flows.services.tuning import log_tuning
 from flows.services.update_aggregates import drop_outdated_snapshots
 from flows.services.uplift_history import fit_uplift_part
 from flows.services.workspace import TRAINED_FILE, Workspace, tally_fingerprint
 from models.evaluation.backtest import require_earned_calibration
 from models.evaluation.evaluate import MetricFigure
-from models.evaluation.fit_and_test import Trained, train_one
-from models.evaluation.workers import worker_pool
-from models.fitting.training_set import TrainingSummary
+from models.evaluation.fit_and_test import (
+    Refitted,
+    Tested,
+    Trained,
+    fit_and_test,
+    refit_on_all,
+    trained_task,
+)
+from models.evaluation.workers import Submit, worker_pool
 from models.monitoring import monitor
 from models.plots import task_plots
 from models.registry import model_cards, registry
@@ -44,7 +60,7 @@ from models.registry.promotion import (
     prediction_definitions,
     recipe_hash,
 )
-from models.registry.tracking import Run, Tracking
+from models.registry.tracking import Tracking
 from models.scorer.part import Part
 from models.serving.score import scorer_head
 from models.tasks.uplift import uplift_summary
@@ -57,17 +73,54 @@ def train_models(output: str, parent_run_id: str) -> list[dict[str, Any]]:
     """Fit the tasks in parallel; log and register each one."""
     archive = Workspace(Path(output)).archive()
     builder = archive.builder
-    with worker_pool(archive, min(builder.config.threads, len(TASK_NAMES))) as submit:
-        futures = {name: submit(train_one, name) for name in SLOWEST_FIRST}
-        for name in futures:
-            gate_date, last_date = day_date(builder.gate(name)), day_date(builder.last_snapshot)
-            step(f"{name}: training, testing at {gate_date}, refitting at {last_date}")
-        with progress("models trained", len(futures)) as advance:
-            summaries = []
-            for name, future in futures.items():
-                summaries.append(_registered(output, archive, name, future.result(), parent_run_id))
-                advance()
-    return summaries
+    results = {}
+    with (
+        worker_pool(archive, min(builder.config.threads, len(TASK_NAMES))) as submit,
+        progress("fits", 2 * len(TASK_NAMES)) as advance,
+    ):
+        for name, trained in _fits(archive, submit, advance):
+            results[name] = _registered(output, archive, name, trained, parent_run_id)
+    return [results[name] for name in SLOWEST_FIRST]
+
+
+def _fits(
+    archive: Archive, submit: Submit, advance: Callable[[], None]
+) -> Iterator[tuple[TaskName, Trained]]:
+    """Both fits of every task, each task when both are done; `advance` is called for each fit.
+
+    The fits run side by side in the workers. Only a tuned task is refitted after its test, which
+    finds its settings.
+    """
+    builder, is_tuned = archive.builder, archive.builder.config.tune is not None
+    tests: dict[Future[Any], TaskName] = {}
+    refits: dict[Future[Any], TaskName] = {}
+    for name in SLOWEST_FIRST:
+        gate_date, last_date = day_date(builder.gate(name)), day_date(builder.last_snapshot)
+        step(f"{name}: training, testing at {gate_date}, refitting at {last_date}")
+        tests[submit(fit_and_test, name)] = name
+    if not is_tuned:
+        refits = {submit(refit_on_all, name): name for name in SLOWEST_FIRST}
+    tested: dict[TaskName, Tested] = {}
+    refitted: dict[TaskName, Refitted] = {}
+    waiting = {*tests, *refits}
+    while waiting:
+        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in done:
+            advance()
+            if future in refits:
+                name = refits[future]
+                refitted[name] = future.result()
+            else:
+                name = tests[future]
+                tested[name] = future.result()
+                if is_tuned:
+                    tuned = tested[name].tuned
+                    settings = tuned.settings if tuned else {}
+                    refit = submit(refit_on_all, name, settings)
+                    refits[refit] = name
+                    waiting.add(refit)
+            if name in tested and name in refitted:
+                yield name, trained_task(tested.pop(name), refitted.pop(name))
 
 
 def _registered(
@@ -79,15 +132,16 @@ def _registered(
     trained.gated.save(folder / "gated" / name)
     trained.part.save(folder / "parts" / name)
     last_day = archive.builder.last_snapshot
-    with tracking.run(name, parent=tracking.existing(parent_run_id)) as run:
+    parent, config = tracking.existing(parent_run_id), archive.builder.config
+    card = model_cards.part_card(archive, trained.result, trained.learned, trained.part)
+    with tracking.run(name, parent=parent, tags=training_tags(config, "train")) as run:
         task_figures = task_plots.task_figures(trained.result, archive.builder.taxonomy.names)
-        _log(run, archive, trained, task_figures)
+        parameters = record_task(run, archive, trained, task_figures, card)
         for suspect in trained.leaks:
             warn(str(suspect))
         alarms = [f"{name}: {alarm}" for alarm in model_cards.part_alarms(trained.part)]
         for alarm in alarms:
             warn(alarm)
-        run.tags({"leaks": ", ".join(each.name for each in trained.leaks) or "none"})
         log_tuning(tracking, run, name, trained)
         scorer_header = scorer_head(archive, {name: trained.part}, last_day, versions={})
         version = registry.log_version(
@@ -95,11 +149,13 @@ def _registered(
             f"stagecast-{name}",
             {name: trained.part},
             head=scorer_header,
-            description=model_cards.part_card(
-                archive, trained.result, trained.learned, trained.part
-            ),
-            tags=_tags(archive, trained.learned),
+            description=card,
+            tags=version_tags(archive, trained.learned),
+            summary=model_cards.model_summary(name),
         )
+        record_metrics(run, archive, trained)
+    record_recipes(parent, {name: parameters})
+    parent.data(*training_data(archive, trained))
     boundary("model registered")
     task_plots.save_figures(task_figures, folder)
     figures = [figure.as_dict() for figure in trained.result.figures]
@@ -126,21 +182,27 @@ def train_uplift(output: str, parent_run_id: str) -> dict[str, Any] | None:
     last_day = archive.builder.last_snapshot
     uplift_part.save(space.output / "training.new" / "parts" / uplift_part.name)
     effects_table = uplift_summary(uplift_part)
-    with tracking.run(uplift_part.name, parent=tracking.existing(parent_run_id)) as run:
+    parent, config = tracking.existing(parent_run_id), space.config()
+    tags, card = training_tags(config, "train"), model_cards.uplift_card(archive, effects_table)
+    with tracking.run(uplift_part.name, parent=parent, tags=tags) as run:
+        run.describe(card)
         run.params({"models": len(effects_table), "people": int(effects_table["people"].sum())})
-        run.metrics({f"{row.model}.qini": float(row.qini) for row in effects_table.itertuples()})
+        run.metrics(
+            {f"uplift/{row.model}/qini": float(row.qini) for row in effects_table.itertuples()}
+        )
         run.table(effects_table, "uplift")
         version = registry.log_version(
             run,
             "stagecast-uplift",
             {uplift_part.name: uplift_part},
             head=scorer_head(archive, {uplift_part.name: uplift_part}, last_day, versions={}),
-            description=model_cards.uplift_card(archive, effects_table),
+            description=card,
             tags={
-                "data": tally_fingerprint(space.config())[:16],
+                "data": tally_fingerprint(config)[:16],
                 "trained_at": str(day_date(last_day)),
                 "commit": code_commit(),
             },
+            summary=model_cards.model_summary(uplift_part.name),
         )
     for row in effects_table.itertuples():
         ranking = "not told from zero"
@@ -148,49 +210,6 @@ def train_uplift(output: str, parent_run_id: str) -> dict[str, Any] | None:
             ranking = "tells people apart" if row.ranks else "gives everyone the mean effect"
         step(f"uplift of {row.model}: {row.people:,} people, {ranking}")
     return {"version": version.version}
-
-
-def _tags(archive: Archive, data: TrainingSummary) -> dict[str, str]:
-    return {
-        "config": recipe_hash(archive.builder.config),
-        "data": tally_fingerprint(archive.builder.config)[:16],
-        "snapshots": f"{data.first_at.date()} to {data.validation_at.date()}",
-        "trained_at": str(day_date(data.origin)),
-        "commit": code_commit(),
-    }
-
-
-def _log(
-    run: Run, archive: Archive, trained: Trained, drawn: Mapping[str, task_plots.DrawnFigure]
-) -> None:
-    """Log metrics of the recipe and the baselines, plots, and the training data's summary."""
-    figures = trained.result.figures
-    run.params(
-        {
-            "horizon_days": archive.builder.horizon(trained.result.test.task),
-            "train_rows": trained.learned.rows,
-            "train_snapshots": trained.learned.snapshots,
-            "gate": str(day_date(trained.result.test.at)),
-            "seed": archive.builder.config.seed,
-            "features": len(task_plots.part_features(trained.part)),
-        }
-    )
-    run.metrics(
-        {
-            f"{figure.method}.{_subset(figure)}.{figure.metric}": figure.value
-            for figure in figures
-            if figure.value is not None
-        }
-    )
-    run.table(task_plots.figures_table(figures), "figures")
-    for figure_name, drawn_figure in drawn.items():
-        run.figure(drawn_figure.figure, figure_name)
-        run.table(drawn_figure.data, figure_name)
-
-
-def _subset(figure: MetricFigure) -> str:
-    """Name of a metric's customers: the CLV model also predicts leads."""
-    return "leads" if figure.model == "lead" else figure.subset
 
 
 def _of_parts(tracking: Tracking, versions: Mapping[str, int]) -> str:
@@ -233,14 +252,18 @@ def register_scorer(
         ),
         **{f"part.{name}": version for name, version in versions.items()},
     }
+    card = model_cards.scorer_card(archive, scorer_header, figures, snapshots)
     version = registry.log_version(
         run,
         registry.SCORER,
         loaded_parts,
         head=scorer_header,
-        description=model_cards.scorer_card(archive, scorer_header, figures, snapshots),
+        description=card,
         tags=tags,
+        summary=model_cards.model_summary(registry.SCORER),
     )
+    run.describe(card)
+    record_training(run, archive, [MetricFigure(**figure) for figure in figures])
     run.folder(folder / "gated", "gated")
     run.mapping(json.loads(config.model_dump_json(by_alias=True)), CONFIG_FILE)
     run.mapping({"columns": column_names(config)}, COLUMNS_FILE)
@@ -260,7 +283,8 @@ def train_flow(output: str) -> dict[str, Any]:
         require_earned_calibration(space.output, config.churn.calibration)
         drop_outdated_snapshots(space, config)
         tracking = space.tracking()
-        with tracking.run(f"train {config.name}") as run:
+        run_name = f"train {config.name} {day_date(space.archive().builder.last_snapshot)}"
+        with tracking.run(run_name, tags=training_tags(config, "train")) as run:
             results = train_models(output, run.run_id)
             versions = {result["task"]: result["version"] for result in results}
             if (uplift := train_uplift(output, run.run_id)) is not None:

@@ -126,13 +126,15 @@ def _fits(stage: Stage) -> dict[tuple[str, Any], Any]:
     """Results of every fit that the flows will ask for, made on a copy."""
     from features.table.prediction_targets import TASK_NAMES
     from models.evaluation import backtest
-    from models.evaluation.fit_and_test import train_one
+    from models.evaluation.fit_and_test import fit_and_test, refit_on_all
 
     quiet()
     flows.score.read_new(str(stage.output))
     archive = flows.services.workspace.Workspace(stage.output).archive()
     found: dict[tuple[str, Any], Any] = {
-        ("train_one", (n,)): train_one(archive, n) for n in TASK_NAMES
+        (fit.__name__, (n,)): fit(archive, n)
+        for n in TASK_NAMES
+        for fit in (fit_and_test, refit_on_all)
     }
     for origin in _origins(stage):
         at = flows.backtest.day_number(flows.backtest.dt.date.fromisoformat(origin))

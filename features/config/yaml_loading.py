@@ -13,6 +13,7 @@ import yaml
 
 from features.config.secret_values import refuse_plain_secrets
 from features.errors import UserError
+from features.plugins import plugin_file, refuse_taken
 
 _NAME = re.compile(r"'(?!tag:yaml\.org,2002:python/)[^']*'")
 _MARKED = re.compile("alias|anchor|tag|constructor")
@@ -107,6 +108,8 @@ for _kind in ("int", "float", "timestamp"):
 def find(name: str, *, beside: Path | None = None) -> Path:
     """Path of a config file: as given, beside another file, or among those that ship with us.
 
+    An export ``exports/NAME.yaml`` may be a plug-in's as well.
+
     Raises
     ------
     UserError
@@ -120,6 +123,11 @@ def find(name: str, *, beside: Path | None = None) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
+    if plain_path.parent == Path("exports"):
+        shipped_names = {path.stem for path in (shipped / "configs" / "exports").glob("*.yaml")}
+        for plugin in refuse_taken("exports", shipped_names):
+            if plain_path.name == f"{plugin.name}.yaml":
+                return plugin_file(plugin)
     raise UserError(
         name,
         found="no such file",

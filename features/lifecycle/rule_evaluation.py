@@ -11,7 +11,17 @@ from features.arrays import Array
 from features.history.day_rows import FAR_PAST, Edge, Subject
 from features.history.history import History
 from features.history.windows import Window
-from features.lifecycle.rule_language import All, Compare, InStage, LatestOf, Measure, Not, Rule
+from features.lifecycle.plugin_measures import plugin_values
+from features.lifecycle.rule_language import (
+    MEASURES,
+    All,
+    Compare,
+    InStage,
+    LatestOf,
+    Measure,
+    Not,
+    Rule,
+)
 
 COMPARE: Mapping[str, Callable[[Array, float], Array]] = {
     "<": np.less,
@@ -116,6 +126,8 @@ class Facts:
             return self._days_since(window, first=kind == "days_since_first", added=added)
         if window is None:
             return np.full(self.customers, np.nan)
+        if kind not in MEASURES:
+            return plugin_values(kind, window)
         if kind in ("max", "last"):
             fact = DAY_FACTS[kind, measure.per]
             return window.top(fact) if kind == "max" else window.last_fact(fact)

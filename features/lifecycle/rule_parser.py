@@ -11,6 +11,7 @@ from typing import Any
 from features.config.yaml_with_lines import Spot
 from features.contracts import ROLES
 from features.history.day_rows import Subject
+from features.lifecycle.plugin_measures import plugin_measures
 from features.lifecycle.rule_language import (
     COMPARISONS,
     COUNTED,
@@ -203,13 +204,14 @@ def _subject(spot: Spot, name: Spot, words: Vocabulary) -> Subject:
 
 
 def _comparison(spot: Spot, words: Vocabulary) -> Rule:
-    node = spot.only({*MEASURES, *COMPARISONS, "window", "where", "per"})
-    kinds = [key for key in node if key in MEASURES]
+    measures = (*MEASURES, *plugin_measures())
+    node = spot.only({*measures, *COMPARISONS, "window", "where", "per"})
+    kinds = [key for key in node if key in measures]
     signs = [key for key in node if key in COMPARISONS]
     if len(kinds) != 1 or not signs:
         spot.refuse(
             found=repr(node),
-            expected=f"one of {', '.join(MEASURES)} and a comparison ({', '.join(COMPARISONS)})",
+            expected=f"one of {', '.join(measures)} and a comparison ({', '.join(COMPARISONS)})",
         )
     measure = _measure(spot, kinds[0], words)
     scale = words.scale if measure.kind in VALUED else 1
@@ -223,7 +225,7 @@ def _comparison(spot: Spot, words: Vocabulary) -> Rule:
 def _measure(spot: Spot, kind: str, words: Vocabulary) -> Measure:
     window = None
     if "window" in spot.value:
-        if kind not in WINDOWED:
+        if kind in MEASURES and kind not in WINDOWED:
             spot.at("window").refuse(
                 found=f"a window for {kind}",
                 expected="no window there",

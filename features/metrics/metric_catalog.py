@@ -9,6 +9,7 @@ from features.arrays import Array
 from features.metrics import stage_metrics
 from features.metrics.metric_inputs import Inputs, Period
 from features.metrics.stage_metrics import Figure
+from features.plugins import refuse_taken
 
 Compute = Callable[[Inputs, Period, Array], list[Figure]]
 
@@ -145,6 +146,28 @@ METRICS: tuple[Metric, ...] = (
 )
 
 
+def all_metrics() -> tuple[Metric, ...]:
+    """The metrics of this package, then those of plug-ins by name.
+
+    Raises
+    ------
+    UserError
+        If a plug-in is no `Metric`, or has a key or a word of another metric.
+    """
+    metrics = list(METRICS)
+    for plugin in refuse_taken("metrics", {metric.key for metric in METRICS}):
+        metric = plugin.content
+        if not isinstance(metric, Metric) or metric.key != plugin.name:
+            raise plugin.error(repr(metric), f"a `Metric` with the key {plugin.name!r}")
+        words = {word for other in metrics for word in other.names}
+        if taken := words.intersection(metric.names):
+            raise plugin.error(
+                f"the name {min(taken)!r}, which another metric has", "names of its own"
+            )
+        metrics.append(metric)
+    return tuple(metrics)
+
+
 def named(name: str) -> list[Metric]:
     """The metrics that a taxonomy means by a name; none where it is unknown."""
-    return [metric for metric in METRICS if name.strip().lower() in metric.names]
+    return [metric for metric in all_metrics() if name.strip().lower() in metric.names]

@@ -13,7 +13,7 @@ import pandas as pd
 from features.arrays import Array
 from features.calendar import day_date, day_number
 from features.errors import UserError
-from features.metrics.metric_catalog import METRICS, Metric, named
+from features.metrics.metric_catalog import Metric, all_metrics, named
 from features.metrics.metric_inputs import Inputs, Period
 from features.metrics.stage_metrics import Figure, missing
 
@@ -107,7 +107,7 @@ def _rows(inputs: Inputs, period: Period) -> Iterator[tuple[object, ...]]:
 
     @cache
     def site(key: str) -> list[Figure]:
-        return next(m for m in METRICS if m.key == key).compute(inputs, period, everyone)
+        return next(m for m in all_metrics() if m.key == key).compute(inputs, period, everyone)
 
     def figures(metric: Metric, stage: int | None) -> list[Figure]:
         if metric.when == "site" or stage is None:
@@ -115,7 +115,7 @@ def _rows(inputs: Inputs, period: Period) -> Iterator[tuple[object, ...]]:
         return metric.compute(inputs, period, _within(inputs, period, metric, stage))
 
     dates = (day_date(period.start), day_date(period.end))
-    for metric in METRICS:
+    for metric in all_metrics():
         for figure in figures(metric, None):
             yield (*dates, None, metric.names[0], *_cells(metric, figure), False)
     for code, stage in enumerate(inputs.builder.taxonomy.stages):

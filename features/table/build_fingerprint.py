@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from features.config.config import Config
+from features.plugins import plugins
 from features.table.feature_columns import columns, expected_spec
 from features.table.feature_store import FOLDER, drop_snapshots
 
@@ -35,6 +36,8 @@ def built_by(config: Config, code: Path = CODE) -> str:
     found = hashlib.sha256()
     for path in sorted(code.rglob("*.py")):
         found.update(path.read_bytes())
+    for plugin in (*plugins("families"), *plugins("measures")):
+        found.update(plugin.code)
     # Families may be added in memory, by a notebook for one.
     found.update(json.dumps([column_names(config), config.churn.by]).encode())
     return found.hexdigest()

@@ -201,6 +201,8 @@ def _print_uplift(report: UpliftReport, folder: Path) -> None:
 
 def _print_measurement(effects: pd.DataFrame, waiting: pd.DataFrame, *, folder: Path) -> None:
     """Print effects of whole campaigns as a table; effects by group are in the file."""
+    import pandas as pd
+
     from flows.services.console import console, print_table
 
     header = ["campaign", "outcome", "n", "held out", "treatment", "control", "difference",
@@ -219,8 +221,11 @@ def _print_measurement(effects: pd.DataFrame, waiting: pd.DataFrame, *, folder: 
     print_table(
         "Effects (treatment minus control, a person, intention to treat)", header, effect_rows
     )
-    unmeasurable = [(r.campaign_id, r.people, str(r.measurable_from), r.reason)
-             for r in waiting.itertuples()]  # fmt: skip
+    unmeasurable = [
+        (r.campaign_id, r.people, None if pd.isna(r.measurable_from) else str(r.measurable_from),
+         r.reason)
+        for r in waiting.itertuples()
+    ]  # fmt: skip
     print_table("Not yet measurable", ["campaign", "people", "from", "why"], unmeasurable)
     console.print(f"by channel and stage: {folder / 'measurement' / 'effects.csv'}", soft_wrap=True)
 

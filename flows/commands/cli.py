@@ -17,6 +17,7 @@ from flows.commands import (
     backfill_command,
     bench,
     campaign_commands,
+    catalog_command,
     check_command,
     doctor,
     horizons,
@@ -35,14 +36,21 @@ from flows.commands import (
 )
 from flows.commands.flow_runs import (
     check_and_prepare,
+    deliver_next,
     execute_flow,
     prepare_for_flow,
     prepare_output,
+    print_next,
 )
-from flows.commands.options import DEFAULT_OUTPUT, ConfigFile, JsonFile, OutputFolder, Settings
+from flows.commands.options import (
+    DEFAULT_OUTPUT,
+    ConfigFile,
+    ExampleConfig,
+    JsonFile,
+    OutputFolder,
+    Settings,
+)
 from flows.services import settings
-
-EXAMPLE = "configs/completejourney.yaml"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,8 +64,6 @@ app = typer.Typer(
     "Exit codes: 0 done, 2 something for you to fix (one message says what), 1 a defect of ours, "
     "3 stagecast monitor raises an alarm.",
 )
-
-SIMULATED = Path("outputs-simulated")
 
 # New objects before the collector of cycles looks again; at its usual 700 it looks hundreds of
 # times through what the imports alone create.
@@ -97,18 +103,19 @@ def _everywhere(
 
 @app.command()
 def run(
-    config: Annotated[str, typer.Option("--config", "-c", help="YAML of the data set.")] = EXAMPLE,
+    config: ExampleConfig = None,
     output: OutputFolder = DEFAULT_OUTPUT,
     json_file: JsonFile = None,
     overrides: Settings = None,
 ) -> None:
     """Run everything: read, build features, train four models, promote, score, plan audiences.
 
-    All results are in the output folder: scores and audiences in stagecast.duckdb, files of the
-    run under runs/, models and figures in MLflow.
+    Results: scores and audiences in stagecast.duckdb, files under runs/, models in MLflow.
     """
+    from flows.commands.example_config import example_config
     from flows.services.console import step
 
+    config = config or example_config()
     step(f"stagecast: {config} -> {output}")
     settings.apply_settings(output.absolute())
     folder = check_and_prepare(output, config, overrides)
@@ -120,26 +127,36 @@ def run(
 
 @app.command()
 def features(
-    config: ConfigFile = None, output: OutputFolder = DEFAULT_OUTPUT, overrides: Settings = None
+    config: ConfigFile = None,
+    output: OutputFolder = DEFAULT_OUTPUT,
+    json_file: JsonFile = None,
+    overrides: Settings = None,
 ) -> None:
     """Read the sources and build point-in-time features (first step of run)."""
     settings.apply_settings(output.absolute())
     folder = prepare_for_flow(output, config, overrides, registry=False)
     from flows.features import features_flow
 
-    execute_flow(features_flow, folder)
-    _next(f"stagecast train --output {output}")
+    deliver_next(
+        execute_flow(features_flow, folder), json_file, f"stagecast train --output {output}"
+    )
 
 
 @app.command()
-def train(output: OutputFolder = DEFAULT_OUTPUT, overrides: Settings = None) -> None:
+def train(
+    config: ConfigFile = None,
+    output: OutputFolder = DEFAULT_OUTPUT,
+    json_file: JsonFile = None,
+    overrides: Settings = None,
+) -> None:
     """Train the four models from stored features, test them, register them with the scorer."""
     settings.apply_settings(output.absolute())
-    folder = check_and_prepare(output, None, overrides)
+    folder = check_and_prepare(output, config, overrides)
     from flows.train import train_flow
 
-    execute_flow(train_flow, folder)
-    _next(f"stagecast promote --output {output}")
+    deliver_next(
+        execute_flow(train_flow, folder), json_file, f"stagecast promote --output {output}"
+    )
 
 
 @app.command()
@@ -158,14 +175,19 @@ def promote(
 
     print_decision(execute_flow(dry_run_flow if dry_run else promote_flow, folder), json_file)
     if not dry_run and json_file is None:
-        _next(f"stagecast score --output {output}")
+        print_next(f"stagecast score --output {output}")
 
 
 @app.command()
-def score(output: OutputFolder = DEFAULT_OUTPUT, json_file: JsonFile = None) -> None:
+def score(
+    config: ConfigFile = None,
+    output: OutputFolder = DEFAULT_OUTPUT,
+    json_file: JsonFile = None,
+    overrides: Settings = None,
+) -> None:
     """Score all customers with the champion and publish scores and audiences."""
     settings.apply_settings(output.absolute())
-    folder = check_and_prepare(output, None, None)
+    folder = check_and_prepare(output, config, overrides)
     from flows.commands.result_tables import print_scores
     from flows.score import nightly_flow
 
@@ -282,13 +304,13 @@ def backtest(
 
 
 @app.command()
-def rollback(output: OutputFolder = DEFAULT_OUTPUT) -> None:
+def rollback(output: OutputFolder = DEFAULT_OUTPUT, json_file: JsonFile = None) -> None:
     """Make the previous champion version the champion again."""
     settings.apply_settings(output.absolute())
     folder = prepare_output(output, None, None)
     from flows.commands.result_tables import print_rollback
 
-    print_rollback(Path(folder))
+    print_rollback(Path(folder), json_file)
 
 
 @app.command()
@@ -310,38 +332,24 @@ def simulate(
     seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 1,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of the tables.", file_okay=False)
-    ] = SIMULATED,
+    ] = Path("outputs-simulated"),
     scenario: Annotated[
         str, typer.Option(help="reference (all kinds of engagement), btyd, or a YAML file.")
     ] = "reference",
     workers: Annotated[int, typer.Option(help="Number of parallel processes.")] = 2,
+    json_file: JsonFile = None,
 ) -> None:
-    """Simulate customers with a known truth as parquet files, with a config to read them.
-
-    The truth (probabilities, expectations, effects of campaigns) is stored under truth/.
-    """
+    """Simulate customers with a known truth (under truth/) as parquet, with a config to read."""
+    from flows.services.console import deliver_result
     from flows.simulate import simulate as simulated
 
-    simulated(customers, seed, output, scenario, workers=workers)
-
-
-@app.command()
-def catalog(
-    config: ConfigFile = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of an earlier run.")
-    ] = None,
-    json_file: JsonFile = None,
-    overrides: Settings = None,
-) -> None:
-    """List every feature column: unit, window, meaning, and what a missing value means."""
-    from flows.commands.catalog import catalog as listed
-
-    listed(config, output, tuple(overrides or ()), json_file)
+    counts = simulated(customers, seed, output, scenario, workers=workers)
+    deliver_result(counts, json_file, lambda: None)
 
 
 app.add_typer(stages.app, name="stages")
 app.command()(init.init)
+app.command()(catalog_command.catalog)
 app.command()(presets.presets)
 app.command()(check_command.check)
 app.command()(doctor.doctor)
@@ -358,12 +366,6 @@ monitor_command.register_monitor(app, execute_flow)
 backfill_command.register_backfill(app, execute_flow)
 privacy_commands.register_privacy_commands(app)
 policy_command.register_policy(app)
-
-
-def _next(command: str) -> None:
-    from flows.services.console import bold, command_text, console
-
-    console.print("next:", bold(command_text(command)))
 
 
 def main() -> None:

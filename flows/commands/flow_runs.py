@@ -45,15 +45,17 @@ def execute_flow(flow: Step[..., Any], *arguments: Any) -> Any:
 
     Its error is raised unchanged.
     """
+    from flows.services.console import grouped_warnings
     from flows.services.workspace import settle_config
 
     output, succeeded = Path(arguments[0]), False
     try:
-        if named_server() is not None:
-            result = _execute_in_prefect(flow, *arguments)
-        else:
-            with history_kept(output):
-                result = flow(*arguments)
+        with grouped_warnings():
+            if named_server() is not None:
+                result = _execute_in_prefect(flow, *arguments)
+            else:
+                with history_kept(output):
+                    result = flow(*arguments)
         succeeded = True
     finally:
         # After a failure, restore the config that belongs to the stored results.
@@ -68,3 +70,17 @@ def _execute_in_prefect(flow: Step[..., Any], *arguments: Any) -> Any:
     # The heartbeat thread costs every flow a second, and a command's end is noticed without it.
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         return flow.in_prefect(*arguments)
+
+
+def deliver_next(result: Any, json_file: Path | None, following: str) -> None:
+    """Print the command that follows; of a result without a table, the JSON if it is wanted."""
+    from flows.services.console import deliver_result
+
+    deliver_result(result, json_file, lambda: print_next(following))
+
+
+def print_next(command: str) -> None:
+    """Print the command that follows, as it is typed here."""
+    from flows.services.console import bold, command_text, console
+
+    console.print("next:", bold(command_text(command)), soft_wrap=True)

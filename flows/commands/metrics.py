@@ -63,12 +63,12 @@ def _length(every: str) -> int | None:
 
 def _content(found: pd.DataFrame) -> dict[str, Any]:
     """All figures and definitions."""
-    from features.metrics.metric_catalog import METRICS
+    from features.metrics.metric_catalog import all_metrics
 
     rows = json.loads(found.assign(
         period_start=found["period_start"].astype(str), period_end=found["period_end"].astype(str)
     ).to_json(orient="records"))  # fmt: skip
-    definitions = {m.key: {"unit": m.unit, "meaning": m.meaning} for m in METRICS}
+    definitions = {m.key: {"unit": m.unit, "meaning": m.meaning} for m in all_metrics()}
     return {"definitions": definitions, "metrics": rows}
 
 

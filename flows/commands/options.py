@@ -18,6 +18,10 @@ ConfigFile = Annotated[
         "--config", "-c", help="YAML of the data set; default: config of the output folder."
     ),
 ]
+ExampleConfig = Annotated[
+    str | None,
+    typer.Option("--config", "-c", help="YAML of the data set; default: an example."),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a config key, e.g. seed=7."),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shlex
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,10 @@ from flows.services.console import (
 from flows.services.workspace import Workspace
 from models.metrics.shown_metrics import SHOWN_METRICS
 from models.registry import registry
+from models.registry.tracking import tracking_uri
+
+# Commands that open a file with the program that the desktop uses for it.
+_OPENERS = {"darwin": "open", "win32": "start"}
 
 
 def print_scores(output: Path, json_file: Path | None = None) -> None:
@@ -31,9 +37,10 @@ def print_scores(output: Path, json_file: Path | None = None) -> None:
 
 def _places(output: Path, run: PublishedRun) -> dict[str, str]:
     folder = run_folder(output, run.run_id)
+    report = folder / "report.html"
     places = {
+        **({"report": report} if report.is_file() else {}),  # none of more than memory holds
         "scores and audiences": scores_store.store_of(output).name,
-        "report": folder / "report.html",
         "summary": folder / "summary.md",
         "scores (parquet)": folder / "scores",
         "audiences (csv)": folder / "audiences",
@@ -57,8 +64,11 @@ def _print_places(output: Path, run: PublishedRun, places: dict[str, str]) -> No
     query: list[Any] = [bold("customer_scores"), f"in {place.name}"]
     if isinstance(place, scores_store.DuckDBStore) and shutil.which("duckdb"):
         query = [bold(f"duckdb {place.name} 'from customer_scores limit 5'")]
-    models = command_text(f"stagecast models --output {output}")
-    console.print("next:", bold(models), "or query the scores:", *query, soft_wrap=True)
+    opener = _OPENERS.get(sys.platform, "xdg-open")
+    if "report" in places:
+        console.print("next:", bold(f"{opener} {shlex.quote(places['report'])}"), soft_wrap=True)
+    models = command_text(f"stagecast models --output {shlex.quote(str(output))}")
+    console.print("then:", bold(models), "or query the scores:", *query, soft_wrap=True)
 
 
 def print_run(output: Path, result: dict[str, Any], json_file: Path | None = None) -> None:
@@ -82,11 +92,10 @@ def _print_promotion(output: Path, promotion: dict[str, Any]) -> None:
     console.print(
         f"stagecast-scorer version {promotion['version']}: {verdict} ({promotion['reason']})"
     )
-    console.print(
-        "models:",
-        bold(f"mlflow ui --backend-store-uri sqlite:///{output / 'mlflow.db'}"),
-        soft_wrap=True,
-    )
+    place = tracking_uri(output)
+    if place.startswith("sqlite:"):
+        page = command_text(f"mlflow ui --backend-store-uri {shlex.quote(place)}")
+        console.print("models:", bold(page), soft_wrap=True)
 
 
 def _print_figures(figures: list[dict[str, Any]]) -> None:
@@ -166,8 +175,10 @@ def _print_comparisons(result: dict[str, Any]) -> None:
     console.print(f"version {result['version']}: {verdict}: {result['reason']}", soft_wrap=True)
 
 
-def print_rollback(output: Path) -> None:
+def print_rollback(output: Path, json_file: Path | None = None) -> None:
     """Roll back and say what is champion now."""
     now = dt.datetime.now(dt.UTC)
     version = registry.roll_back(Workspace(output).tracking(), at=now)
-    console.print(f"champion is stagecast-scorer version {version.version} again")
+    sentence = f"champion is stagecast-scorer version {version.version} again"
+    content = {"name": version.name, "version": version.version}
+    deliver_result(content, json_file, lambda: console.print(sentence))

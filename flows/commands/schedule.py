@@ -89,6 +89,8 @@ def served(declared: dict[str, Any], folder: Path) -> RunnerDeployment:
     from prefect.schedules import Cron
     from prefect.types.entrypoint import EntrypointType
 
+    from flows.services.prefect_names import dataset_name
+
     limit = declared.get("concurrency_limit")
     schedules = [
         Cron(each["cron"], timezone=each.get("timezone", "UTC"), slug=each.get("slug"))
@@ -104,7 +106,7 @@ def served(declared: dict[str, Any], folder: Path) -> RunnerDeployment:
         parameters={**(declared.get("parameters") or {}), "folder": str(folder)},
         concurrency_limit=ConcurrencyLimitConfig.model_validate(limit) if limit else None,
         description=declared.get("description"),
-        tags=declared.get("tags"),
+        tags=[*(declared.get("tags") or ()), dataset_name(folder)],
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
     assert isinstance(made, RunnerDeployment)  # a coroutine only where an event loop runs

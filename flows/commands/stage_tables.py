@@ -7,33 +7,24 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.table import Table
 from rich.text import Text
 
 from features.lifecycle.sub_stages_and_flags import Reason, Standing, path_frame, stage_path
 from features.table.snapshot_builder import Builder
+from flows.services.console import print_table
 
 
-def counts_table(found: Standing, at: str) -> Table:
-    """Customers and share by stage."""
-    table = Table("stage", title=f"stages on {at}")
-    total = max(sum(found.counts.values()), 1)
-    for name in ("customers", "share"):
-        table.add_column(name, justify="right")
-    for stage, n in found.counts.items():
-        table.add_row(stage, f"{n:,}", f"{n / total:.1%}")
-    table.add_row("all", f"{sum(found.counts.values()):,}", "", style="bold")
-    return table
+def print_counts(found: Standing, at: str) -> None:
+    """Print customers and share by stage."""
+    total = sum(found.counts.values())
+    rows = [(stage, n, f"{n / max(total, 1):.1%}") for stage, n in found.counts.items()]
+    print_table(f"stages on {at}", ["stage", "customers", "share"], [*rows, ("all", total, "")])
 
 
-def moves_table(found: Standing, at: str, to: str) -> Table:
-    """Customers by stage at the first date (rows) and the second (columns)."""
-    table = Table("from \\ to", title=f"moves from {at} to {to}")
-    for stage in found.transitions:
-        table.add_column(stage, justify="right")
-    for stage, row in found.transitions.items():
-        table.add_row(stage, *(f"{n:,}" if n else "." for n in row.values()))
-    return table
+def print_moves(found: Standing, at: str, to: str) -> None:
+    """Print customers by stage at the first date (rows) and the second (columns)."""
+    rows = [(stage, *row.values()) for stage, row in found.transitions.items()]
+    print_table(f"moves from {at} to {to}", ["from \\ to", *found.transitions], rows)
 
 
 def reason_line(reason: Reason) -> Text:

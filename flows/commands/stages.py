@@ -139,8 +139,8 @@ def show(
 ) -> None:
     """Customers per stage at a date, and how those same customers moved to a second one."""
     from features.lifecycle.sub_stages_and_flags import standing
-    from flows.commands.stage_tables import counts_table, moves_table
-    from flows.services.console import console, deliver_result
+    from flows.commands.stage_tables import print_counts, print_moves
+    from flows.services.console import deliver_result
 
     asked, second = _asked(at), None if to is None else _day_of(to, "--to")
     builder = data_set(config, output, overrides)
@@ -150,9 +150,9 @@ def show(
     found = standing(builder.taxonomy, builder.history, first, second)
 
     def show_tables() -> None:
-        console.print(counts_table(found, date))
+        print_counts(found, date)
         if to is not None:
-            console.print(moves_table(found, date, to))
+            print_moves(found, date, to)
 
     content = {"counts": found.counts, "transitions": found.transitions}
     deliver_result(content, json_file, show_tables)

@@ -31,37 +31,70 @@ from models.metrics.shown_metrics import SHOWN_METRICS
 
 _PLAN = Path("audiences", "plan.csv")
 _OFFERS = Path("audiences", OFFERS_FILE)
+FEWEST_LOGGED = 10  # customers; smaller groups in a summary that leaves the output folder
 
 
 def write_summary(space: Workspace, run_id: str) -> Path:
     """Write ``summary.md`` and copy the plots of the training into ``report/``."""
     folder = run_folder(space.output, run_id)
-    scores = pd.read_parquet(folder / "scores")
-    run_facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    config = space.config()
-    lines = [
-        f"# {markdown_text(config.name)}: customers at {run_facts['snapshot_at']}",
-        "",
-        *([markdown_text(config.notice), ""] if config.notice else []),
-        f"Full report (open it in a browser): [{REPORT_FILE}]({REPORT_FILE}). It contains data "
-        "about individual customers.",
-        "",
-        f"{len(scores):,} customers scored by stagecast-scorer version "
-        f"{run_facts['scorer_version']} (run `{run_id}`).",
-        "",
-        *_stages(scores, config.currency),
-        *_value(folder, run_facts, scores, config.currency),
-        *_audiences(folder, config.currency),
-        *_figures(space),
-        *_data(space),
-    ]
     summary_path = folder / "summary.md"
-    summary_path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    summary_path.write_text(summary_page(space, run_id), encoding="utf-8")
     plots_folder = folder / "report"
     plots_folder.mkdir(exist_ok=True)
     for plot in sorted((space.training / "figures").glob("*.png")):
         shutil.copyfile(plot, plots_folder / plot.name)
     return summary_path
+
+
+def log_summary(space: Workspace, run_id: str) -> None:
+    """Log the summary of a published run to the MLflow run that trained its scorer.
+
+    It is an artifact ``runs/RUN/summary.md`` of aggregates only: without the report, which shows
+    single customers, and without groups of fewer than `FEWEST_LOGGED` customers.
+    """
+    run_facts = json.loads((run_folder(space.output, run_id) / "run.json").read_text("utf-8"))
+    page = summary_page(space, run_id, fewest=FEWEST_LOGGED)
+    run = space.tracking().existing(run_facts["mlflow_run_id"])
+    run.text(page, f"runs/{run_id}/summary.md")
+
+
+def summary_page(space: Workspace, run_id: str, *, fewest: int = 0) -> str:
+    """Summary of a published run as Markdown.
+
+    Parameters
+    ----------
+    space
+        The output folder.
+    run_id
+        The run.
+    fewest
+        Groups of fewer customers are left out, and so is the link to the report, if it is above 0.
+    """
+    folder = run_folder(space.output, run_id)
+    scores = pd.read_parquet(folder / "scores")
+    run_facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    config = space.config()
+    report_link = (
+        f"Full report (open it in a browser): [{REPORT_FILE}]({REPORT_FILE}). It contains data "
+        "about individual customers."
+    )
+    small_groups = f"Groups of fewer than {fewest} customers are left out."
+    lines = [
+        f"# {markdown_text(config.name)}: customers at {run_facts['snapshot_at']}",
+        "",
+        *([markdown_text(config.notice), ""] if config.notice else []),
+        small_groups if fewest else report_link,
+        "",
+        f"{len(scores):,} customers scored by stagecast-scorer version "
+        f"{run_facts['scorer_version']} (run `{run_id}`).",
+        "",
+        *_stages(scores, config.currency, fewest),
+        *_value(folder, run_facts, scores, config.currency, fewest),
+        *_audiences(folder, config.currency, fewest),
+        *_figures(space),
+        *_data(space),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _table(header: list[str], rows: list[list[object]]) -> list[str]:
@@ -78,7 +111,7 @@ def _text(cell: object) -> str:
     return f"{cell:,}" if isinstance(cell, int) else markdown_text(cell)
 
 
-def _stages(scores: pd.DataFrame, currency: str) -> list[str]:
+def _stages(scores: pd.DataFrame, currency: str, fewest: int) -> list[str]:
     groups = scores.groupby("stage", observed=True)
     stage_rows: list[list[object]] = [
         [
@@ -89,6 +122,7 @@ def _stages(scores: pd.DataFrame, currency: str) -> list[str]:
             cell_text(group["clv"].mean(), "money", currency),
         ]
         for stage, group in groups
+        if len(group) >= fewest
     ]
     header = ["stage", "customers", "mean churn risk", "mean chance of a stage change"]
     header.append(f"mean expected spend in {_value_days(scores)} days")
@@ -100,7 +134,7 @@ def _value_days(scores: pd.DataFrame) -> int:
 
 
 def _value(
-    folder: Path, run_facts: Mapping[str, Any], scores: pd.DataFrame, currency: str
+    folder: Path, run_facts: Mapping[str, Any], scores: pd.DataFrame, currency: str, fewest: int
 ) -> list[str]:
     audience = pd.read_parquet(folder / "audience.parquet")
     totals = spend_totals(run_facts, scores, audience, pd.read_csv(folder / _PLAN))
@@ -113,6 +147,7 @@ def _value(
             cell_text(line.spent, "money", currency),
         ]
         for line in totals.itertuples(index=False)
+        if line.customers >= fewest
     ]
     header = [
         "customers of",
@@ -151,7 +186,7 @@ def _offers(folder: Path, currency: str) -> list[str]:
     return _table(header, offer_rows)
 
 
-def _audiences(folder: Path, currency: str) -> list[str]:
+def _audiences(folder: Path, currency: str, fewest: int) -> list[str]:
     campaigns = pd.read_csv(folder / _PLAN)
     if campaigns.empty:
         return ["## Audiences", "", "The config has no campaigns.", ""]
@@ -170,6 +205,7 @@ def _audiences(folder: Path, currency: str) -> list[str]:
             ),
         ]
         for campaign in campaigns.itertuples()
+        if campaign.eligible >= fewest
     ]
     header = [
         "campaign",

@@ -7,7 +7,7 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-_PROJECT = Path(__file__).resolve().parent.parent
+_PROJECT = Path(__file__).resolve().parents[2]
 
 
 @cache

@@ -16,6 +16,7 @@ from uuid import UUID
 from features.errors import UserError
 from flows.services.ends_with_parent import child_command
 from flows.services.flow_history import NotedRun, noted_runs
+from flows.services.prefect_names import dataset_name
 
 if TYPE_CHECKING:
     from prefect.server.schemas.states import State
@@ -101,11 +102,12 @@ async def _write_run(
         for state in _states(run):
             await models.task_runs.set_task_run_state(session, UUID(run.id), state, force=True)
     else:
+        dataset = dataset_name(Path(str(run.parameters.get("output", "."))))
         flow = await models.flows.create_flow(session, core.Flow(name=run.name))
         flow_run = core.FlowRun(
             id=UUID(run.id),
             flow_id=flow.id,
-            name=f"{run.name} {run.started:%Y-%m-%d %H:%M:%S}",
+            name=f"{run.name} {dataset} {run.started:%Y-%m-%d %H:%M}",
             parameters=run.parameters,
             tags=["stagecast"],
         )

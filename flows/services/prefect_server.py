@@ -36,7 +36,8 @@ class OwnServer:
         binding = ("--host", "127.0.0.1", "--port", str(self.port))
         self.process = subprocess.Popen(
             child_command(module, *arguments, *binding),
-            env={**os.environ, **env},
+            # The page asks this address for its content; by default it asks the usual port.
+            env={**os.environ, "PREFECT_UI_API_URL": self.api_url, **env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C reaches only the command: its flow ends first

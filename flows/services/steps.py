@@ -50,7 +50,11 @@ class Step(Generic[P, R]):
         """Prefect's flow or task of the function."""
         from prefect import flow, task
 
-        step: Any = flow(name=self.name) if self.kind == "flow" else task(name=self.name, retries=0)
+        from flows.services.prefect_names import run_name
+
+        step: Any = task(name=self.name, retries=0)
+        if self.kind == "flow":
+            step = flow(name=self.name, flow_run_name=run_name)
         in_prefect: Callable[P, R] = step(self.fn)
         return in_prefect
 

@@ -22,6 +22,8 @@ from features.lifecycle.taxonomy_parser import load_taxonomy
 from features.storage.atomic_write import finish_replacement
 from features.storage.fault_injection import boundary
 from features.storage.output_lock import exclusive
+from flows.services.config_changes import changed_origin, config_changes, origin_line
+from flows.services.console import step, warn
 from models.registry.local_registry import local_versions
 from models.registry.version import SCORER, Version
 
@@ -154,6 +156,11 @@ def prepare_workspace(output: Path, config: str | None, settings: tuple[str, ...
     if config is None and not settings:
         _undo_interrupted(space)
         space.config()
+        if (origin := changed_origin(space.config_file)) is not None:
+            warn(
+                f"{origin} has changed since; this step uses the copy in {space.config_file}. "
+                f"To use the file, give it with --config to `stagecast run` or `stagecast score`"
+            )
         return space
     source = configs.find(config) if config is not None else space.config_file
     if config is None:
@@ -172,7 +179,7 @@ def prepare_workspace(output: Path, config: str | None, settings: tuple[str, ...
         raise UserError(
             "--output", found=f"{output}: {error.strerror}", expected="a writable folder"
         ) from error
-    _write_config(space, resolved)
+    _write_config(space, resolved, source)
     return space
 
 
@@ -180,7 +187,7 @@ def prepare_workspace(output: Path, config: str | None, settings: tuple[str, ...
 _writing: dict[Path, ExitStack] = {}
 
 
-def _write_config(space: Workspace, resolved: Config) -> None:
+def _write_config(space: Workspace, resolved: Config, source: Path) -> None:
     """Replace the folder's config, and keep the one before until `settle_config`."""
     with ExitStack() as locks:
         # The lock keeps the config of a running step from being replaced.
@@ -188,6 +195,8 @@ def _write_config(space: Workspace, resolved: Config) -> None:
         _undo_interrupted(space)
         partial = space.config_file.with_suffix(".yaml.tmp")
         configs.dump(resolved, partial)
+        _add_origin(space, partial, source)
+        _show_changes(space, resolved)
         boundary("config written")
         if space.config_file.is_file():
             previous_copy = space.output / "config.yaml.before.tmp"
@@ -197,6 +206,25 @@ def _write_config(space: Workspace, resolved: Config) -> None:
         os.replace(partial, space.config_file)
         boundary("config replaced")
         _writing[space.output] = locks.pop_all()
+
+
+def _add_origin(space: Workspace, partial: Path, source: Path) -> None:
+    """Name the config's file in its first line; overrides of the copy keep the line it has."""
+    if source == space.config_file:
+        first, _, _ = source.read_text(encoding="utf-8").partition("\n")
+        line = f"{first}\n" if first.startswith("#") else ""
+    else:
+        line = origin_line(source.absolute())
+    partial.write_text(line + partial.read_text(encoding="utf-8"), encoding="utf-8")
+
+
+def _show_changes(space: Workspace, resolved: Config) -> None:
+    """Say in which keys a config differs from that of the folder's last step."""
+    if not space.config_file.is_file():
+        return
+    with suppress(UserError):  # a copy of an earlier version may hold keys that are gone
+        if changes := config_changes(configs.load(space.config_file), resolved):
+            step(f"the config differs from the folder's copy: {changes}")
 
 
 def _before(space: Workspace) -> Path:

@@ -13,6 +13,7 @@ from features.config.types import Name, Strict
 from features.config.yaml_loading import parse_yaml
 from features.contracts import LEFT_OUT
 from features.errors import UserError
+from features.plugins import plugin_file, refuse_taken
 from flows.setup.column_synonyms import plain_name
 from flows.setup.order_state_inference import words_of
 from flows.setup.order_states import order_state
@@ -81,17 +82,19 @@ class Preset(Strict):
 
 @cache
 def all_presets() -> dict[str, Preset]:
-    """Every preset by its name, in alphabetical order.
+    """Every preset by its name: ours in alphabetical order, then those of plug-ins.
 
     Raises
     ------
     UserError
-        For a file that is no preset.
+        For a file that is no preset, and as `features.plugins.refuse_taken`.
     """
+    files = {path.stem: path for path in sorted(_FOLDER.glob("*.yaml"))}
+    files |= {each.name: plugin_file(each) for each in refuse_taken("presets", set(files))}
     presets = {}
-    for path in sorted(_FOLDER.glob("*.yaml")):
+    for name, path in files.items():
         try:
-            presets[path.stem] = Preset.model_validate(parse_yaml(path))
+            presets[name] = Preset.model_validate(parse_yaml(path))
         except ValidationError as error:
             first = error.errors()[0]
             raise UserError(

@@ -185,7 +185,7 @@ def evaluate_part(
             "you know in full, or deliver the missing days",
         )
     outputs: dict[str, Outputs] = {CHAMPION_METHOD: predict_part(part, test.rows, test.everyone)}
-    for name, baseline in TASKS[test.task].baselines.items():
+    for name, baseline in TASKS[test.task].all_baselines().items():
         baseline_outputs = baseline(data, part, test.rows)
         if baseline_outputs is not None:
             outputs[name] = baseline_outputs

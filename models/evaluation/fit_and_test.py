@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from features.config.config import Config
 from features.contracts import CUSTOMER
@@ -45,32 +47,81 @@ class Trained:
     recipe: tuple[MetricFigure, ...] = ()
 
 
+@dataclass(frozen=True)
+class Tested:
+    """A task fitted before its gate and tested there: the first half of `Trained`."""
+
+    gated: Part
+    result: Evaluation
+    baselines: tuple[Comparison, ...]
+    tuned: TuningResult | None
+    recipe: tuple[MetricFigure, ...]
+
+
+@dataclass(frozen=True)
+class Refitted:
+    """A task fitted on all that has matured: the second half of `Trained`."""
+
+    part: Part
+    learned: TrainingSummary
+    leaks: tuple[LeakSuspect, ...]
+
+
 def train_one(archive: Archive, name: TaskName) -> Trained:
     """Fit one task before its gate, test it there, and refit it on all that has matured."""
+    tested = fit_and_test(archive, name)
+    settings = tested.tuned.settings if tested.tuned else {}
+    return trained_task(tested, refit_on_all(archive, name, settings))
+
+
+def trained_task(tested: Tested, refitted: Refitted) -> Trained:
+    """Both halves of the training of a task."""
+    return Trained(
+        tested.gated,
+        refitted.part,
+        tested.result,
+        refitted.learned,
+        refitted.leaks,
+        tested.baselines,
+        tested.tuned,
+        tested.recipe,
+    )
+
+
+def fit_and_test(archive: Archive, name: TaskName) -> Tested:
+    """Fit one task before its gate, and test it and its baselines there."""
     builder = archive.builder
     config, stages, task = builder.config, builder.taxonomy.names, TASKS[name]
     gated_data, gated_part, tuned = fit_before(archive, name, builder.gates(name)[0])
-    settings = tuned.settings if tuned else {}
     test_rows = labelled_test_set(archive, name, builder.gate(name))
     evaluation = evaluate_part(gated_part, gated_data, test_rows, builder.horizon(name))
     untuned_figures: tuple[MetricFigure, ...] = ()
-    if settings:
+    if tuned and tuned.settings:
         untuned_part = task.fit(gated_data, config, stages, threads=1)
         outputs = {CHAMPION_METHOD: predict_part(untuned_part, test_rows.rows, test_rows.everyone)}
         untuned_figures = tuple(metric_figures(test_rows, outputs, builder.horizon(name)))
+    return Tested(gated_part, evaluation, baseline_comparisons(evaluation), tuned, untuned_figures)
+
+
+def refit_on_all(
+    archive: Archive, name: TaskName, settings: Mapping[str, Any] | None = None
+) -> Refitted:
+    """Fit one task on all that has matured by the last snapshot.
+
+    Parameters
+    ----------
+    archive
+        The data set.
+    name
+        The task.
+    settings
+        Tuned settings of its trees; None for the recipe's own.
+    """
+    builder = archive.builder
+    config, stages = builder.config, builder.taxonomy.names
     training_data = training_set(archive, name, builder.last_snapshot)
-    served_part = task.fit(training_data, config, stages, threads=1, settings=settings)
-    suspects = tuple(leak_suspects(training_data))
-    return Trained(
-        gated_part,
-        served_part,
-        evaluation,
-        TrainingSummary.of(training_data),
-        suspects,
-        baseline_comparisons(evaluation),
-        tuned,
-        untuned_figures,
-    )
+    part = TASKS[name].fit(training_data, config, stages, threads=1, settings=settings)
+    return Refitted(part, TrainingSummary.of(training_data), tuple(leak_suspects(training_data)))
 
 
 def fit_before(

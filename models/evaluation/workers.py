@@ -21,7 +21,7 @@ from features.table.feature_store import Archive, open_archive
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-class _Submit(Protocol):
+class Submit(Protocol):
     """Submits ``function(archive, *arguments)`` to a worker."""
 
     def __call__(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
@@ -60,7 +60,7 @@ def _one_thread_each() -> Iterator[None]:
 
 
 @contextmanager
-def worker_pool(archive: Archive, worker_count: int) -> Iterator[_Submit]:
+def worker_pool(archive: Archive, worker_count: int) -> Iterator[Submit]:
     """Open a pool of worker processes on one archive.
 
     Parameters

@@ -50,6 +50,18 @@ def part_card(archive: Archive, result: Evaluation, data: TrainingSummary, part:
     return "\n".join(lines)
 
 
+def model_summary(name: str) -> str:
+    """One sentence on a registered model: a task's, that of uplift, or the scorer of all parts."""
+    if name in TASKS:
+        return f"Predicts {TASKS[name].description}."
+    if name == "uplift":
+        return "Predicts what a campaign's message adds to a customer's chance of an order."
+    return (
+        "Predicts the whole scored row of a customer: stage, next stage, churn risk and expected "
+        "spend. The alias champion is the version that scores every night."
+    )
+
+
 def _choice(part: Part) -> list[str]:
     """The method that a part serves and the reason, where its recipe chooses one."""
     report = part.parameters.get("report", {})

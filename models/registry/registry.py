@@ -118,6 +118,7 @@ def log_version(
     head: Mapping[str, Any],
     description: str,
     tags: Mapping[str, Any],
+    summary: str = "",
 ) -> Version:
     """Log a part or the scorer with `run` and register it as the next version of `name`.
 
@@ -138,6 +139,8 @@ def log_version(
         The model card, Markdown.
     tags
         Config hash, data fingerprint, snapshot range, commit.
+    summary
+        One sentence for the registered model itself; a description that it has already stays.
     """
     example = synthetic_example(head)
     client = run.tracking.client
@@ -154,6 +157,7 @@ def log_version(
                 signature=signature(parts, head),
                 input_example=(example, {"scoring_context": ""}),
                 pip_requirements=pinned_requirements(),
+                tags={key: str(value)[:500] for key, value in tags.items()},
             )
         copy = Path(folder) / "logged"
         copy.mkdir()
@@ -163,7 +167,7 @@ def log_version(
             client.log_model_artifact(info.model_id, str(file))
         boundary("model logged")
         client.update_run(run.run_id, status="RUNNING")  # leaving the block above ended it
-        _ensure_registered(client, name)
+        _ensure_registered(client, name, summary)
         made = client.create_model_version(
             name,
             source=info.model_uri,
@@ -369,12 +373,14 @@ def _current(tracking: Tracking) -> Iterator[None]:
         mlflow.set_tracking_uri(before)  # type: ignore[arg-type]
 
 
-def _ensure_registered(client: mlflow.MlflowClient, name: str) -> None:
+def _ensure_registered(client: mlflow.MlflowClient, name: str, summary: str) -> None:
     try:
-        client.create_registered_model(name)
+        client.create_registered_model(name, description=summary)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+        if summary and not client.get_registered_model(name).description:
+            client.update_registered_model(name, summary)
 
 
 def _version(made: ModelVersion, aliases: list[str] | None = None) -> Version:

@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import mlflow
 import pandas as pd
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.types import ColSpec, DataType, Schema
 from sqlalchemy.exc import SQLAlchemyError
 
 from features.config.secret_values import hidden
 from features.errors import UserError
 from features.servers import without_login
 from features.storage.csv_files import csv_content
+from models.registry.logged_data import LoggedData
 from models.registry.tracking_server import check_tracking_server
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 
 _DATABASE = "mlflow.db"
 _ARTIFACTS = "mlartifacts"
+# For experiments of this kind MLflow shows its pages on models, not those on language models.
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 # Limits of MLflow: entries in a batch, length of a parameter.
 _BATCH = 100
 _PARAM_LENGTH = 6000
@@ -64,19 +69,55 @@ class Run:
         for first in range(0, len(parameters), _BATCH):
             self.tracking.client.log_batch(self.run_id, params=parameters[first : first + _BATCH])
 
-    def metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Log finite figures; databases reject others."""
-        finite = {key: float(value) for key, value in metrics.items() if _is_finite(value)}
-        finite_metrics = [Metric(key, value, self.started, step) for key, value in finite.items()]
+    def metrics(
+        self, metrics: Mapping[str, float], step: int = 0, *, data: LoggedData | None = None
+    ) -> None:
+        """Log finite figures; databases reject others.
+
+        Parameters
+        ----------
+        metrics
+            Values by name.
+        step
+            Place on the axis of a metric with several values.
+        data
+            What the model that this run logged was measured on: MLflow shows the figures with the
+            model and the data set, too.
+        """
+        model_id = None if data is None else self._model_id()
+        measured_on = (None, None) if data is None else (data.name, data.digest)
+        finite_metrics = [
+            Metric(key, float(value), self.started, step, model_id, *measured_on)
+            for key, value in metrics.items()
+            if _is_finite(value)
+        ]
         for first in range(0, len(finite_metrics), _BATCH):
             self.tracking.client.log_batch(
                 self.run_id, metrics=finite_metrics[first : first + _BATCH]
             )
 
+    def _model_id(self) -> str | None:
+        """Id of the model that was logged last with the run; None without one."""
+        outputs = self.tracking.client.get_run(self.run_id).outputs
+        models = [] if outputs is None else outputs.model_outputs
+        return models[-1].model_id if models else None
+
     def tags(self, tags: Mapping[str, Any]) -> None:
         """Set tags of the run."""
         run_tags = [RunTag(key, str(value)) for key, value in tags.items()]
         self.tracking.client.log_batch(self.run_id, tags=run_tags)
+
+    def describe(self, markdown: str) -> None:
+        """Set the description that MLflow shows on top of the run's page."""
+        self.tags({"mlflow.note.content": markdown})
+
+    def data(self, *data_sets: LoggedData) -> None:
+        """Name data sets that the run used: digest, columns and counts, no place and no row."""
+        inputs = [
+            DatasetInput(_dataset(each), [InputTag("mlflow.data.context", each.context)])
+            for each in data_sets
+        ]
+        self.tracking.client.log_inputs(self.run_id, inputs)
 
     def figure(self, figure: Figure, name: str) -> None:
         """Store `figure` as ``figures/NAME.png``."""
@@ -85,6 +126,10 @@ class Run:
     def table(self, frame: pd.DataFrame, name: str) -> None:
         """Store aggregated numbers as ``tables/NAME.csv``; never customer rows."""
         self.text(csv_content(frame).content.decode(), f"tables/{name}.csv")
+
+    def evaluation_table(self, frame: pd.DataFrame, name: str) -> None:
+        """Store aggregated numbers as ``tables/NAME.json``, which MLflow compares between runs."""
+        self.tracking.client.log_table(self.run_id, frame, f"tables/{name}.json")
 
     def text(self, text: str, path: str) -> None:
         """Store a text under `path` among the run's artifacts."""
@@ -195,9 +240,10 @@ def open_tracking(output: Path, *, experiment: str = "stagecast") -> Tracking:
             if stored_experiment is not None:
                 return Tracking(store_uri, stored_experiment.experiment_id)
             location = None if _is_server(store_uri) else str(output / _ARTIFACTS)
-            return Tracking(
-                store_uri, client.create_experiment(experiment, artifact_location=location)
+            experiment_id = client.create_experiment(
+                experiment, artifact_location=location, tags=_EXPERIMENT_TAGS
             )
+            return Tracking(store_uri, experiment_id)
     except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:
         raise UserError(
             "MLflow tracking store",
@@ -216,6 +262,20 @@ def tracking_uri(output: Path) -> str:
 def _is_server(uri: str) -> bool:
     """True if `uri` is a server that decides where artifacts are kept."""
     return not uri.startswith(("sqlite:", "postgresql", "mysql", "mssql"))
+
+
+def _dataset(data: LoggedData) -> Dataset:
+    """MLflow's entity; its source is a digest, since a place may be private."""
+    source = CodeDatasetSource({"stagecast.digest": data.digest})
+    schema = Schema([ColSpec(DataType.double, column) for column in data.columns])
+    return Dataset(
+        name=data.name,
+        digest=data.digest,
+        source_type="code",
+        source=source.to_json(),
+        schema=json.dumps({"mlflow_colspec": schema.to_dict()}),
+        profile=data.profile,
+    )
 
 
 def _is_finite(value: float | None) -> bool:

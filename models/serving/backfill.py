@@ -16,12 +16,15 @@ from models.registry import registry
 from models.registry.registry import Loaded
 from models.registry.tracking import Tracking
 from models.serving.event_scoring import population_facts
+from models.serving.plugin_families import require_plugins
 from models.serving.score import RowFinisher, ScoreStamp, score_snapshot
 
 
 @functools.lru_cache(maxsize=2)
 def _loaded(tracking: Tracking, version: int) -> Loaded:
-    return registry.load(tracking, version=version)
+    loaded = registry.load(tracking, version=version)
+    require_plugins(loaded.scorer.head, f"stagecast-scorer version {version}")
+    return loaded
 
 
 def score_day(

@@ -23,6 +23,7 @@ from models.scorer.derived_features import model_columns
 from models.scorer.part import Part
 from models.scorer.scoring_context import LATE, scorer_context, scorer_sums
 from models.serving.batches import batch_sums, context_from_sums, predict_batches, split_batches
+from models.serving.plugin_families import plugin_packages
 from models.serving.scoring_input import add_late_features as add_late_features
 from models.serving.scoring_input import scoring_frame as scoring_frame
 from models.serving.scoring_input import stage_late_days as stage_late_days
@@ -80,6 +81,7 @@ def scorer_head(
         "trained_at": str(day_date(origin)),
         "part_versions": dict(versions),
         "late_days": late_days,
+        "plugins": plugin_packages(columns),
     }
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from features.arrays import Array
 from features.config.config import Config
 from features.errors import UserError
+from features.plugins import Plugin, refuse_taken
 from features.table.feature_store import Archive
 from features.table.prediction_targets import TaskName
 from models.fitting.training_set import TrainingSet
@@ -74,6 +75,26 @@ def tweedie_losses(target: Array, predicted: Array) -> Array:
     return np.asarray(2.0 * (actual - shares * expected**one / one + expected**two / two))
 
 
+def _plugin_baseline(plugin: Plugin) -> Baseline:
+    """A baseline of another package: what it raises names the package."""
+
+    def predict(data: TrainingSet, part: Part, rows: pd.DataFrame) -> Outputs | None:
+        try:
+            outputs: Outputs | None = plugin.content(data, part, rows)
+        except Exception as error:  # whatever another package raises
+            raise plugin.error(
+                f"{type(error).__name__}: {error}", "a baseline that works on every data set"
+            ) from error
+        for name, values in (outputs or {}).items():
+            if len(values) != len(rows):
+                raise plugin.error(
+                    f"{len(values)} values of {name}", f"one value a row: {len(rows)}"
+                )
+        return outputs
+
+    return predict
+
+
 class Task(ABC):
     """A prediction task: how it is fitted, predicts and is judged.
 
@@ -103,6 +124,21 @@ class Task(ABC):
     baselines: ClassVar[Mapping[str, Baseline]]
     guards: ClassVar[tuple[Guard, ...]] = ()
     event_words: ClassVar[str] = ""
+
+    def all_baselines(self) -> Mapping[str, Baseline]:
+        """The baselines of the task, then those of plug-ins; errors of those name their package.
+
+        Raises
+        ------
+        UserError
+            As `features.plugins.refuse_taken`.
+        """
+        taken = {f"{self.name}.{name}" for name in (*self.baselines, "champion", "served")}
+        return {**self.baselines} | {
+            plugin.name.partition(".")[2]: _plugin_baseline(plugin)
+            for plugin in refuse_taken("baselines", taken)
+            if plugin.name.startswith(f"{self.name}.")
+        }
 
     def fit(
         self,

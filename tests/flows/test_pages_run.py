@@ -126,7 +126,7 @@ def test_own_orders_become_a_report_in_three_commands(place: Place) -> None:
     assert len(commands) == 3
     place.run(block)
     report = place.report("my-shop")
-    orders = pd.read_csv(place.folder / "examples" / "orders.csv")
+    orders = pd.read_csv(place.folder / "configs" / "example" / "orders.csv")
     customers = orders["customer"].nunique()
     assert f"Everyone: {customers:,} customers" in report
     config = yaml.safe_load((place.folder / "my-shop.yaml").read_text(encoding="utf-8"))
@@ -145,7 +145,7 @@ def test_the_readme_s_three_commands_are_those_of_the_page_and_open_its_report(
     (block,), (page,) = of("README.md"), of("docs/own-data.md")
     looked, ran, opened = block.commands().splitlines()
     # The page's commands were run above; the README's name another file and leave the rest.
-    names = {"examples/orders.csv": "orders.csv", "--output my-shop.yaml ": ""}
+    names = {"configs/example/orders.csv": "orders.csv", "--output my-shop.yaml ": ""}
     names |= {"my-shop.yaml": "orders.yaml"}
     for said, theirs in zip((looked, ran), page.commands().splitlines()[1:], strict=True):
         for name, other in names.items():

@@ -202,12 +202,13 @@ def test_backtest_writes_one_record_a_figure(shop: Shop, tmp_path: Path) -> None
     assert plots == {"base_rates", *(f"{task}_over_origins" for task in TASK_NAMES)}
     tracking = Workspace(tmp_path).tracking()
     runs = tracking.client.search_runs([tracking.experiment_id])
-    (parent,) = (run for run in runs if run.data.tags.get("kind") == "backtest")
+    (parent,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
+    assert parent.data.tags["kind"] == "backtest"
     nested = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     assert [run.info.run_name for run in nested] == ["2020-11-01"]
-    assert nested[0].data.metrics["churn.champion.all.auc"] == pytest.approx(one["value"])
-    assert nested[0].data.metrics["churn.champion.all.auc.low"] == pytest.approx(one["low"])
-    assert parent.data.metrics["mean.churn.rfm.all.auc"] == pytest.approx(base["value"])
+    assert nested[0].data.metrics["churn/served/auc"] == pytest.approx(one["value"])
+    assert nested[0].data.metrics["churn/served/auc.low"] == pytest.approx(one["low"])
+    assert parent.data.metrics["mean/churn/rfm/auc"] == pytest.approx(base["value"])
 
 
 def test_metrics_of_a_run_take_its_published_scores(shop: Shop, tmp_path: Path) -> None:

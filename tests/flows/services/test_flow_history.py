@@ -7,13 +7,14 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 
 from flows.services import flow_history
 from flows.services.flow_history import history_kept, noted_runs
 from flows.services.prefect_artifacts import link_to_mlflow, show_page, show_table
 from flows.services.prefect_history import hand_to_prefect
-from flows.services.prefect_server import named_server
+from flows.services.prefect_server import named_server, server_with_page
 from flows.services.steps import flow, task
 from models.registry.tracking import Tracking
 
@@ -119,6 +120,19 @@ def test_prefect_takes_the_runs_over_once(output: Path, monkeypatch: pytest.Monk
         assert sorted(key for key, _ in artifacts) == ["a-page"] * 2 + ["link"] * 2 + ["parts"] * 2
         assert len(calls) == 2
         assert all(a.startswith("outer ") and b.startswith("inner ") and c for a, b, c in calls)
+
+
+@pytest.mark.slow
+def test_the_page_of_a_server_of_its_own_asks_that_server(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = f"sqlite+aiosqlite:///{output / 'prefect.db'}"
+    monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", database)
+    monkeypatch.setenv("PREFECT_API_URL", "")  # restored at the end: the server sets it
+    with server_with_page(output) as page:
+        assert httpx.get(f"{page}/ui-settings").json()["api_url"] == f"{page}/api"
+        names = {run["name"] for run in httpx.post(f"{page}/api/flow_runs/filter", json={}).json()}
+    assert any(name.startswith(f"outer {output.name} 20") for name in names)
 
 
 @pytest.mark.parametrize(

@@ -105,9 +105,14 @@ def two_versions(store):
                     head=HEAD,
                     description=f"# Card {seed}",
                     tags={"config_hash": "abc"},
+                    summary=f"Sentence {seed}.",
                 )
             )
     return made
+
+
+def test_the_first_description_of_a_model_stays(store, two_versions):
+    assert store.client.get_registered_model("stagecast-churn").description == "Sentence 0."
 
 
 def test_a_version_carries_card_tags_run_signature_and_example(store, two_versions):

@@ -1,0 +1,1 @@
+"""A plug-in for stagecast: how much of a customer's buying falls on weekends."""
