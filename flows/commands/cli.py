@@ -17,6 +17,7 @@ from flows.commands import (
     backfill_command,
     bench,
     campaign_commands,
+    campaign_files,
     check_command,
     doctor,
     horizons,
@@ -340,6 +341,7 @@ def catalog(
 
 
 app.add_typer(stages.app, name="stages")
+app.add_typer(campaign_files.app, name="campaign")
 app.command()(init.init)
 app.command()(presets.presets)
 app.command()(check_command.check)
