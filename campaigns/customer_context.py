@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -54,6 +55,8 @@ class CustomerContext:
         Indexed by customer id: True if the sunset rule holds.
     previous_scores
         Scored rows of the previous snapshot, for triggers on risen scores; None: there are none.
+    previous_snapshot_at
+        Date of the previous published scores, for triggers on a schedule; None: there are none.
     products
         Columns product_id, restocked_at and attributes, for restocked goods; None: unknown.
     margins
@@ -74,6 +77,7 @@ class CustomerContext:
     contacts: pd.DataFrame | None = None
     sunset: pd.Series[Any] | None = None
     previous_scores: pd.DataFrame | None = None
+    previous_snapshot_at: dt.date | None = None
     products: pd.DataFrame | None = None
     margins: pd.Series[Any] | None = None
     held: Mapping[str, str] = field(default_factory=dict)

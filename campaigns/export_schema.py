@@ -169,7 +169,7 @@ def load_target(path: Path) -> TargetMap:
     try:
         return TargetMap.model_validate(content)
     except ValidationError as error:
-        raise problem(error, path, content) from error
+        raise problem(error, path, content, TargetMap) from error
 
 
 def load_targets(paths: Iterable[Path], problems: Problems | None = None) -> list[TargetMap]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from campaigns.playbook_parts import (
+    ELSEWHERE,
     NOTHING,
     CampaignName,
     Channels,
@@ -21,24 +21,13 @@ from campaigns.playbook_parts import (
     Trigger,
     Value,
 )
-from campaigns.rules import (
-    KNOWN_COLUMNS,
-    ORDER_WITHIN_DAYS,
-    AudienceRule,
-    RuleError,
-    is_scored_column,
-    parse_rule,
-    rule_conditions,
-)
+from campaigns.rules import AudienceRule, parse_rule
 from campaigns.stage_set import StageKind, StageSet
 from features.config.types import Strict
-from features.config.yaml_loading import parse_yaml
-from features.errors import Problems, UserError
+from features.errors import UserError
+from features.similar_names import did_you_mean
 
 OTHER_TAXONOMIES = "other"
-# Expected money over all outcomes, and chances that it contains already.
-_SPEND = ("clv", "clv_margin", "clv_low", "clv_high")
-_CHANCES = ("p_any_order", "p_first_purchase", "p_reactivate", "p_churn", ORDER_WITHIN_DAYS)
 
 
 class Playbook(Strict):
@@ -118,43 +107,55 @@ class Playbook(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Playbook:
-        if self.kind == "promotional" and self.value is None:
-            raise ValueError("a promotional campaign needs `value`")
-        if self.kind == "list" and self.control_share > 0:
-            raise ValueError(
-                "an advertising list addresses nobody by name: control_share must be 0"
-            )
-        if self.exclude is not None and self.kind != "list":
-            raise ValueError("`exclude` belongs to campaigns of the kind list")
-        if OTHER_TAXONOMIES not in self.stages:
-            raise ValueError(
-                f"stages needs `{OTHER_TAXONOMIES}`, for taxonomies that are not named"
-            )
-        if self.kind == "service" and self.control_share > 0:
-            raise ValueError("a service message is never held out: control_share must be 0")
-        if (self.offer is None) == (not self.offers):
-            raise ValueError("a playbook needs either `offer` or `offers`")
-        if self.offers:
-            self._check_offers()
-        elif self.exploration_share > 0:
-            raise ValueError("`exploration_share` belongs to playbooks with `offers`")
+        if disagreements := [*self._disagreements(), *self._disagreements_of_offers()]:
+            raise ValueError("\n".join(disagreements))
         return self
 
-    def _check_offers(self) -> None:
+    def _disagreements(self) -> Iterator[str]:
+        """What the keys say against each other, one line each."""
+        if self.kind == "promotional" and self.value is None:
+            yield "a promotional campaign needs `value`"
+        if self.kind == "list" and self.control_share > 0:
+            yield "an advertising list addresses nobody by name: control_share must be 0"
+        if self.exclude is not None and self.kind != "list":
+            yield "`exclude` belongs to campaigns of the kind list"
+        if OTHER_TAXONOMIES not in self.stages:
+            yield f"stages needs `{OTHER_TAXONOMIES}`, for taxonomies that are not named"
+        if self.kind == "service" and self.control_share > 0:
+            yield "a service message is never held out: control_share must be 0"
+        is_compared = self.kind == "promotional" and self.control_share > 0
+        if is_compared and self.success.metric == ELSEWHERE:
+            yield f"`success.metric: {ELSEWHERE}` is for campaigns without a control arm"
+        if not is_compared and self.success.metric != ELSEWHERE:
+            yield (
+                f"without held-out customers {self.success.metric!r} cannot be computed: write "
+                f"`metric: {ELSEWHERE}`, and under `means` what you look at"
+            )
+        if self.success.metric != "response" and "role" in self.success.model_fields_set:
+            yield "`success.role` belongs to the metric response"
+
+    def _disagreements_of_offers(self) -> Iterator[str]:
+        """What `offer` and `offers` say against other keys, one line each."""
+        if (self.offer is None) == (not self.offers):
+            yield "a playbook needs either `offer` or `offers`"
+        if not self.offers:
+            if self.exploration_share > 0:
+                yield "`exploration_share` belongs to playbooks with `offers`"
+            return
         names = [named.name for named in self.offers]
         if self.kind != "promotional":
-            raise ValueError("`offers` belong to promotional campaigns")
+            yield "`offers` belong to promotional campaigns"
         if len(set(names)) < len(names) or NOTHING in names:
-            raise ValueError(f"every offer needs a name of its own, other than {NOTHING!r}")
+            yield f"every offer needs a name of its own, other than {NOTHING!r}"
         if self.exploration_share > 0 and self.control_share == 0:
-            raise ValueError(
+            yield (
                 "exploring needs a control arm, or no offer can be compared with nothing: "
                 "control_share must be above 0"
             )
         share = self.value.incremental_share if self.value is not None else None
         assumed = [named.incremental_share or share for named in self.offers]
         if None in assumed:
-            raise ValueError(
+            yield (
                 f"offer {names[assumed.index(None)]!r} needs `incremental_share`, its own or that "
                 "of `value`: it counts until draws have taught the effect"
             )
@@ -237,150 +238,11 @@ class Playbook(Strict):
                 f"campaign {self.campaign}: stages.{taxonomy.name}",
                 found=f"stage {unknown[0]!r}",
                 expected=f"stages of that taxonomy: {', '.join(taxonomy.stages)}",
+                hint=did_you_mean(unknown[0], taxonomy.stages),
             )
         return tuple(stage for stage in listed if stage in taxonomy.stages)
-
-
-def load_playbook(path: Path) -> Playbook:
-    """Playbook of a YAML file.
-
-    Raises
-    ------
-    UserError
-        For every invalid key, with the file, the value and the allowed values.
-    """
-    problems = Problems()
-    try:
-        playbook = Playbook.model_validate(parse_yaml(path))
-    except ValidationError as error:
-        for detail in error.errors():
-            problems.add(_problem(detail, path))
-        raise problems.joined() from error
-    for key, column in _named_columns(playbook):
-        if not is_scored_column(column):
-            problems.add(
-                UserError(
-                    f"{path}: {key}",
-                    found=f"column {column!r}",
-                    expected=f"a scored column: {', '.join(KNOWN_COLUMNS)}, "
-                    "preferred_<attribute>..., interest_<attribute>...",
-                )
-            )
-    for key, columns in _spend_products(playbook):
-        if any(name in _SPEND for name in columns) and any(name in _CHANCES for name in columns):
-            problems.add(
-                UserError(
-                    f"{path}: {key}",
-                    found=" x ".join(columns),
-                    expected="`clv` alone, which contains the chance of an order, or a chance "
-                    "times `average_order_value`",
-                    hint="for the spend that is lost with a customer, write `product: [clv]` and "
-                    "`at_risk: true`",
-                )
-            )
-    problems.refuse()
-    return playbook
-
-
-def load_playbooks(paths: Iterable[Path], problems: Problems | None = None) -> list[Playbook]:
-    """Playbooks in order of priority (equal ones by name).
-
-    With `problems`, errors are collected there and the files skipped; without, they are raised.
-
-    Raises
-    ------
-    UserError
-        As `load_playbook`, and if two files describe the same campaign.
-    """
-    path_of_campaign: dict[str, Path] = {}
-    playbooks = []
-    collector = problems if problems is not None else Problems()
-    for path in paths:
-        with collector.collect():
-            playbook = load_playbook(path)
-            if earlier_path := path_of_campaign.get(playbook.campaign):
-                raise UserError(
-                    f"{path}: campaign",
-                    found=f"{playbook.campaign!r}, which {earlier_path} has too",
-                    expected="one file per campaign",
-                )
-            path_of_campaign[playbook.campaign] = path
-            playbooks.append(playbook)
-    if problems is None:
-        collector.refuse()
-    return by_priority(playbooks)
 
 
 def by_priority(playbooks: Iterable[Playbook]) -> list[Playbook]:
     """Playbooks by priority, equal ones by name."""
     return sorted(playbooks, key=lambda playbook: (playbook.priority, playbook.campaign))
-
-
-def _spend_products(playbook: Playbook) -> list[tuple[str, Sequence[str]]]:
-    """Key and columns of every product that stands for money."""
-    value_rule = playbook.value
-    if value_rule is None:
-        return []
-    return [
-        ("value.product", value_rule.product),
-        ("value.redeemed", value_rule.redeemed or ()),
-    ]
-
-
-def _named_columns(playbook: Playbook) -> list[tuple[str, str]]:
-    """Key and column of every scored column in a playbook."""
-    named_columns = [
-        ("audience", condition.column) for condition in rule_conditions(playbook.audience)
-    ]
-    for key in ("exit_on", "exclude"):
-        rule = getattr(playbook, key)
-        named_columns += (
-            [(key, condition.column) for condition in rule_conditions(rule)]
-            if rule is not None
-            else []
-        )
-    named_columns += [("rank_by", column) for column in playbook.rank_by]
-    if playbook.value is not None:
-        named_columns += [("value.product", column) for column in playbook.value.product]
-        named_columns += [("value.redeemed", column) for column in playbook.value.redeemed or ()]
-    if playbook.success.base_rate is not None:
-        named_columns.append(("success.base_rate", playbook.success.base_rate))
-    return named_columns
-
-
-def _problem(detail: Any, path: Path) -> UserError:
-    """Convert a validation error of pydantic to a UserError."""
-    location: Sequence[int | str] = detail["loc"]
-    key_path = ".".join(str(part) for part in location)
-    cause = detail.get("ctx", {}).get("error")
-    if isinstance(cause, RuleError):
-        return UserError(f"{path}: {cause.key}", found=cause.found, expected=cause.expected)
-    if detail["type"] == "extra_forbidden":
-        return UserError(
-            f"{path}: {key_path}",
-            found="an unknown key",
-            expected=f"one of {', '.join(_allowed(location[:-1]))}",
-            hint="check the spelling, or remove the key",
-        )
-    if detail["type"] == "missing":
-        return UserError(
-            f"{path}: {key_path}", found="nothing", expected="this key", hint="add it to the file"
-        )
-    found_text = "the keys together" if isinstance(detail["input"], dict) else repr(detail["input"])
-    expected_text = str(cause) if cause is not None else detail["msg"]
-    return UserError(
-        f"{path}: {key_path}".removesuffix(": "), found=found_text, expected=expected_text
-    )
-
-
-def _allowed(location: Sequence[int | str]) -> list[str]:
-    """Allowed keys of the block at a location in the playbook."""
-    blocks: dict[str, type[BaseModel]] = {
-        "trigger": Trigger,
-        "offer": Offer,
-        "offers": NamedOffer,
-        "value": Value,
-        "success": Success,
-    }
-    block = blocks.get(str(location[0]), Playbook) if location else Playbook
-    return list(block.model_fields)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
 from features.config.types import Strict
+from features.contracts import ROLES, SCORED_ROW
+from features.similar_names import did_you_mean
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Days = Annotated[int, Field(ge=1, le=3650)]
@@ -14,7 +17,22 @@ CampaignName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Line = Annotated[str, Field(min_length=1, max_length=2000)]
 Channels = CampaignName | Annotated[tuple[CampaignName, ...], Field(min_length=1)]
 
+ELSEWHERE = "elsewhere"  # the metric of campaigns that are compared with no control arm
+Metric = Literal["response", "orders", "revenue", "profit", "revenue_per_order", "elsewhere"]
 NOTHING = "nothing"  # what the control arm gets; no offer may have this name
+# Trigger -> the key it needs, and further keys that it reads; other keys would have no effect.
+TRIGGER_KEYS: dict[str, tuple[str, ...]] = {
+    "stage_entered": ("stage", "within_days"),
+    "flag_raised": ("flag",),
+    "score_risen": ("column",),
+    "event": ("role", "after_days", "within_days"),
+    "date": ("column", "after_days", "within_days"),
+    "schedule": ("every",),
+}
+_TRIGGER_COLUMNS = {
+    "score_risen": [c.name for c in SCORED_ROW if c.dtype in ("double", "int64")],
+    "date": [c.name for c in SCORED_ROW if c.dtype in ("date", "timestamp")],
+}
 
 
 class Trigger(Strict):
@@ -27,7 +45,8 @@ class Trigger(Strict):
         down by the clock counts once two daily evaluations agree). ``flag_raised``: the flag
         holds. ``score_risen``: the column is higher than in the previous scores, or new.
         ``event``: ``after_days`` have passed since the last event of the role. ``date``: that many
-        days since the date in the column. ``schedule``: at every planning.
+        days since the date in the column. ``schedule``: at the first planning of every day, week
+        (from Monday), month or quarter.
     within_days
         Days after the trigger in which it may start; null: while the audience rule holds.
     """
@@ -45,17 +64,27 @@ class Trigger(Strict):
 
     @model_validator(mode="after")
     def _complete(self) -> Trigger:
-        needed = {
-            "stage_entered": "stage",
-            "flag_raised": "flag",
-            "score_risen": "column",
-            "event": "role",
-            "date": "column",
-            "schedule": "every",
-        }[self.when]
+        needed, *further = TRIGGER_KEYS[self.when]
         if getattr(self, needed) is None:
             raise ValueError(f"a trigger {self.when} needs `{needed}`")
+        if useless := sorted(self.model_fields_set - {"when", needed, *further}):
+            raise ValueError(
+                f"a trigger {self.when} without `{useless[0]}`, which would have no effect: it "
+                f"reads {', '.join(TRIGGER_KEYS[self.when])}"
+            )
+        if self.when == "event" and self.role not in ROLES:
+            raise ValueError(_unknown("role", self.role, ROLES))
+        columns = _TRIGGER_COLUMNS.get(self.when)
+        if columns is not None and self.column not in columns:
+            raise ValueError(_unknown("column", self.column, columns))
         return self
+
+
+def _unknown(kind: str, name: object, known: Iterable[str]) -> str:
+    """What is expected instead of an unknown name."""
+    names = list(known)
+    hint = did_you_mean(name, names)
+    return f"a known {kind} instead of {name!r}: {', '.join(names)}" + (f"; {hint}" if hint else "")
 
 
 class Offer(Strict):
@@ -136,8 +165,15 @@ class Success(Strict):
 
     Attributes
     ----------
-    metric, within_days
-        Counted outcome, and days after the start in which it counts.
+    metric
+        Outcome that `stagecast measure` computes and that decides. ``response``: share of people
+        with an event of the role. ``orders``, ``revenue``, ``profit``: per person; profit is margin
+        less discount and contacts. ``revenue_per_order``: average order. ``elsewhere``: nothing is
+        computed, for campaigns without a control arm.
+    means
+        What counts as success, in your words; null: the words of the metric.
+    within_days
+        Days after the start in which it counts.
     base_rate
         Scored probability; its mean estimates the rate without the campaign or the complement
         (the smallest detectable effect is the same).
@@ -148,7 +184,8 @@ class Success(Strict):
         Role of the event that counts as a response.
     """
 
-    metric: Line
+    metric: Metric
+    means: Line | None = None
     within_days: Days
     base_rate: CampaignName | None = None
     effect: Annotated[float, Field(gt=0, lt=1)] | None = None

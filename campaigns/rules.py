@@ -14,6 +14,7 @@ import pandas as pd
 from features.contracts import SCORED_ROW
 from features.errors import UserError
 from features.lifecycle.rule_language import MEASURES
+from features.similar_names import did_you_mean
 
 BoolArray = npt.NDArray[np.bool_]
 TextArray = npt.NDArray[np.object_]
@@ -29,15 +30,18 @@ UPLIFT = "campaign_uplift"
 ORDER_WITHIN_DAYS = "p_order_within_days"
 _COMPARISONS = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
 _OPERATORS = ("in", "is", *_COMPARISONS, "has", "within_days", "due_within_days", "missing")
+_WORDS = ("all", "any", "not", "column", "restocked", "latest_of", *MEASURES)
 
 
 class RuleError(ValueError):
-    """Invalid rule: key in the rule, value found, value expected."""
+    """Invalid rule: key in the rule, value found, value expected; `others` holds further ones."""
 
-    def __init__(self, key: str, *, found: str, expected: str) -> None:
+    def __init__(self, key: str, *, found: str, expected: str, hint: str = "") -> None:
         self.key = key
         self.found = found
         self.expected = expected
+        self.hint = hint
+        self.others: tuple[RuleError, ...] = ()
         super().__init__(f"{key}: found {found}; expected {expected}")
 
 
@@ -111,6 +115,7 @@ def parse_rule(node: object, key: str = "audience") -> AudienceRule:
             key,
             found=", ".join(map(str, node)) or "nothing",
             expected="one of all, any, not, a condition with `column`, or a measure of the past",
+            hint=did_you_mean(next(iter(node), ""), _WORDS),
         )
     operator, operands = next(iter(node.items()))
     if operator == "not":
@@ -119,8 +124,21 @@ def parse_rule(node: object, key: str = "audience") -> AudienceRule:
         raise RuleError(
             f"{key}.{operator}", found=repr(operands), expected="a list of at least one rule"
         )
-    parts = (parse_rule(part, f"{key}.{operator}.{i}") for i, part in enumerate(operands))
-    return RuleGroup(operator, tuple(parts))
+    return RuleGroup(operator, tuple(_parse_all(operands, f"{key}.{operator}")))
+
+
+def _parse_all(nodes: list[Any], key: str) -> list[AudienceRule]:
+    """Parse every rule of a list, so that all errors are reported at once."""
+    rules, errors = [], []
+    for position, node in enumerate(nodes):
+        try:
+            rules.append(parse_rule(node, f"{key}.{position}"))
+        except RuleError as error:
+            errors += [error, *error.others]
+    if errors:
+        errors[0].others = tuple(errors[1:])
+        raise errors[0]
+    return rules
 
 
 def _refuse_other_keys_than_text(node: object, key: str) -> None:
@@ -165,6 +183,7 @@ def _parse_condition(node: dict[Any, Any], key: str) -> Condition:
             key,
             found=", ".join(map(str, operators)) or "no comparison",
             expected=f"one comparison beside `column`: {', '.join(_OPERATORS)}",
+            hint=did_you_mean(operators[0], _OPERATORS) if len(operators) == 1 else "",
         )
     if not isinstance(node["column"], str):
         raise RuleError(f"{key}.column", found=repr(node["column"]), expected="a column name")

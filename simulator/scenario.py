@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from features.config.types import Strict
+from features.config.validation_messages import problem
 from features.config.yaml_loading import find, parse_yaml
 from features.errors import UserError
 
@@ -327,14 +328,14 @@ def load_scenario(name: str) -> Scenario:
     adapter: TypeAdapter[Scenario] = TypeAdapter(
         Annotated[LifecycleScenario | BtydScenario, Field(discriminator="kind")]
     )
+    content = parse_yaml(file)
     try:
-        return adapter.validate_python(parse_yaml(file))
+        return adapter.validate_python(content)
     except ValidationError as error:
-        details = error.errors()[0]
-        key = ".".join(str(part) for part in details["loc"][1:]) or "kind"
-        raise UserError(
-            f"{file}: {key}",
-            found=repr(details.get("input"))[:80],
-            expected=details["msg"],
-            hint="compare the file with configs/scenarios/reference.yaml or btyd.yaml",
-        ) from error
+        models: dict[object, type[Strict]] = {"lifecycle": LifecycleScenario, "btyd": BtydScenario}
+        model = models.get(str(content.get("kind")))
+        if model is None:
+            raise UserError(
+                f"{file}: kind", found=repr(content.get("kind")), expected="lifecycle or btyd"
+            ) from error
+        raise problem(error, file, content, model) from error

@@ -264,7 +264,7 @@ def load(path: Path, settings: tuple[str, ...] = ()) -> Config:
     try:
         config = Config.model_validate(content)
     except ValidationError as error:
-        raise problem(error, path, content) from error
+        raise problem(error, path, content, Config) from error
     return resolve(config, path)
 
 

@@ -54,7 +54,7 @@ def load_partly(path: Path, settings: tuple[str, ...] = ()) -> PartialConfig:
     try:
         config = Config.model_validate(content)
     except ValidationError as error:
-        problems.add(problem(error, path, content))
+        problems.add(problem(error, path, content, Config))
         places = faulty_keys(error, content)
         broken = frozenset(place[0] for place in places if place)
         config = _valid_parts(_without(content, places))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from features.errors import Problems, UserError
+from features.similar_names import did_you_mean
 
 # What pydantic says -> what an owner of a YAML file understands.
 _WORDS = (
@@ -23,16 +24,74 @@ _WORDS = (
     ("String should match pattern", "text that matches the pattern"),
     ("a valid ", "a "),
 )
+_MOST_KEYS = 15  # more of them would hide the hint
 _WHOLE = ("string_type", "dict_type", "model_type", "model_attributes_type", "tuple_type")
 
 
-def problem(error: ValidationError, path: Path, content: Mapping[str, Any]) -> UserError:
-    """All problems of a validation: each with its key, what was found, and what is allowed."""
+def problem(
+    error: ValidationError, path: Path, content: Mapping[str, Any], model: type[BaseModel]
+) -> UserError:
+    """All problems of a validation: each with its key, what was found, and what is allowed.
+
+    Parameters
+    ----------
+    error
+        What pydantic raised.
+    path, content
+        The file and what it holds.
+    model
+        The model of the whole content, whose keys a misspelt one is compared with.
+    """
     problems = Problems()
     for place in _by_place(error, content):
-        for single in _described(place, path, content):
+        for single in _described(place, path, content, model):
             problems.add(single)
     return problems.joined()
+
+
+def in_plain_words(message: str) -> str:
+    """What pydantic expects, in words of the owner of a YAML file."""
+    allowed = message.split(" or instance of ")[0]
+    for word, plain_words in _WORDS:
+        allowed = allowed.replace(word, plain_words)
+    return allowed
+
+
+def allowed_keys(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
+    """Keys of the block at a location: fields by their names in the file.
+
+    Parameters
+    ----------
+    model
+        Model of the whole content.
+    location
+        Keys that lead to the block; positions and names of alternatives may stand among them.
+    """
+    blocks = [model]
+    for part in location:
+        chosen = [block for block in blocks if block.__name__ == part]
+        fields = [
+            field
+            for block in blocks
+            for key, field in block.model_fields.items()
+            if part in (key, field.alias)
+        ]
+        if chosen:
+            blocks = chosen
+        elif fields:
+            blocks = [inner for field in fields for inner in _blocks(field.annotation)]
+    return list(
+        dict.fromkeys(
+            field.alias or key for block in blocks for key, field in block.model_fields.items()
+        )
+    )
+
+
+def _blocks(annotation: Any) -> list[type[BaseModel]]:
+    """Models that a type is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [block for part in getattr(annotation, "__args__", ()) for block in _blocks(part)]
 
 
 def faulty_keys(error: ValidationError, content: Mapping[str, Any]) -> list[list[str]]:
@@ -68,18 +127,27 @@ def _by_place(error: ValidationError, content: Mapping[str, Any]) -> list[list[A
     ]
 
 
-def _described(errors: list[Any], path: Path, content: Mapping[str, Any]) -> list[UserError]:
+def _described(
+    errors: list[Any], path: Path, content: Mapping[str, Any], model: type[BaseModel]
+) -> list[UserError]:
     """The errors of one place in the words of an owner of a YAML file."""
     best_error = _best_error(errors, content)
     config_key = ".".join(_real_keys(best_error["loc"], content, best_error["type"])) or "the file"
     error_kind, actual = best_error["type"], best_error.get("input")
     if error_kind == "extra_forbidden":
+        known_keys = allowed_keys(model, best_error["loc"][:-1])
         return [
             UserError(
                 f"{path}: {config_key}",
                 found="an unknown key",
-                expected="only the documented keys",
-                hint="check the spelling against docs/config.md, or remove the key",
+                expected=f"one of {', '.join(known_keys)}"
+                if len(known_keys) <= _MOST_KEYS
+                else "only the documented keys",
+                hint=did_you_mean(
+                    best_error["loc"][-1],
+                    known_keys,
+                    otherwise="check the spelling against docs/config.md, or remove the key",
+                ),
             )
         ]
     if error_kind == "missing":
@@ -91,9 +159,7 @@ def _described(errors: list[Any], path: Path, content: Mapping[str, Any]) -> lis
                 hint="add it to the file",
             )
         ]
-    allowed = best_error["msg"].split(" or instance of ")[0]
-    for word, plain_words in _WORDS:
-        allowed = allowed.replace(word, plain_words)
+    allowed = in_plain_words(best_error["msg"])
     if not best_error["loc"]:
         # A model that checks how its keys agree reports one line for each disagreement.
         return [

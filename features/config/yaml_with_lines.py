@@ -11,6 +11,7 @@ import yaml
 
 from features.config.yaml_loading import parse_yaml_nodes
 from features.errors import UserError
+from features.similar_names import did_you_mean
 
 _Steps = tuple[str | int, ...]
 
@@ -73,7 +74,9 @@ class Spot:
         for key in self.value:
             if key not in allowed:
                 self.at(key).refuse(
-                    found=f"unknown key {key!r}", expected=f"only: {', '.join(sorted(allowed))}"
+                    found=f"unknown key {key!r}",
+                    expected=f"only: {', '.join(sorted(allowed))}",
+                    hint=did_you_mean(key, sorted(allowed)),
                 )
         return self.value
 

@@ -28,6 +28,7 @@ from features.lifecycle.rule_language import (
     Per,
     Rule,
 )
+from features.similar_names import did_you_mean
 
 OPERAND = r"[A-Za-z_]\w*|\d+(?:\.\d+)?"
 EXPRESSION = re.compile(rf"\s*({OPERAND})\s*(?:([*/+-])\s*({OPERAND})\s*)?")
@@ -147,7 +148,9 @@ def _in_stage(spot: Spot, words: Vocabulary) -> Rule:
         )
     if stage.value not in words.stages:
         stage.refuse(
-            found=f"unknown stage {stage.value!r}", expected=f"one of: {', '.join(words.stages)}"
+            found=f"unknown stage {stage.value!r}",
+            expected=f"one of: {', '.join(words.stages)}",
+            hint=did_you_mean(stage.value, words.stages),
         )
     return InStage(stage.value, _window(spot, words) if word == "was" else None)
 
@@ -173,7 +176,11 @@ def _name(spot: Spot, words: Vocabulary) -> str:
         spot.refuse(
             found=f"unknown role {name!r}",
             expected=f"one of the roles: {', '.join(ROLES)}{types[:300]}",
-            hint="name a role, or an event type that the config maps to a role",
+            hint=did_you_mean(
+                name,
+                [*ROLES, *sorted(words.event_types)],
+                otherwise="name a role, or an event type that the config maps to a role",
+            ),
         )
     return str(name)
 

@@ -15,6 +15,7 @@ from features.lifecycle.reachability import contradiction, covers
 from features.lifecycle.rule_parser import Vocabulary, evaluate, read_rule
 from features.lifecycle.taxonomy import Advice, Named, Stage
 from features.lifecycle.taxonomy import Taxonomy as Taxonomy
+from features.similar_names import did_you_mean
 
 NAMED_KEYS = {"name", "description", "when", "default"}
 STAGE_KEYS = NAMED_KEYS | {
@@ -136,7 +137,9 @@ def _parameters(
         place = Spot(value, f"stages.params.{name}")
         if name not in places:
             place.refuse(
-                found="a parameter that the taxonomy does not use", expected=f"one of: {declared}"
+                found="a parameter that the taxonomy does not use",
+                expected=f"one of: {declared}",
+                hint=did_you_mean(name, places),
             )
         places[name] = place
     numeric_values = {k: p.value for k, p in places.items() if not isinstance(p.value, str)}
@@ -145,7 +148,11 @@ def _parameters(
 
 def _known_role(spot: Spot) -> str:
     if spot.value not in ROLES:
-        spot.refuse(found=f"unknown role {spot.value!r}", expected=", ".join(ROLES))
+        spot.refuse(
+            found=f"unknown role {spot.value!r}",
+            expected=", ".join(ROLES),
+            hint=did_you_mean(spot.value, ROLES),
+        )
     return str(spot.value)
 
 

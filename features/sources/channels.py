@@ -24,6 +24,11 @@ _CONSENT_FOR = {
 # The customer starts the contact, or no contact happens.
 NO_CONSENT_NEEDED = ("on_site", "support_task", "chat")
 _KNOWN = ("email", "sms", "push", "call", "direct_mail", ADS, PROFILING, ALL, *NO_CONSENT_NEEDED)
+# Channels that a playbook may name without a declaration.
+CONTACT_CHANNELS = (
+    *(name for name in _KNOWN if name not in (ADS, PROFILING, ALL)),
+    *_CONSENT_FOR,
+)
 _SPELLINGS = {"e_mail": "email", "text_message": "sms", "any": ALL, "every": ALL, "*": ALL}
 
 

@@ -117,7 +117,7 @@ def load_experiment(path: str, *, timezone: str = "UTC") -> ExperimentTable:
     try:
         declaration = ExperimentFile.model_validate(content)
     except ValidationError as error:
-        raise problem(error, yaml_path, content) from error
+        raise problem(error, yaml_path, content, ExperimentFile) from error
     if isinstance(declaration.table, str) and not Path(declaration.table).is_absolute():
         declaration = declaration.model_copy(
             update={"table": str(yaml_path.parent / declaration.table)}

@@ -263,7 +263,7 @@ def _check_stages(report: CheckReport, partial: PartialConfig) -> Taxonomy | Non
 def _check_campaigns(report: CheckReport, config: Config, taxonomy: Taxonomy | None) -> None:
     from campaigns.customer_context import policy_rules, rules_on_history
     from campaigns.export_schema import load_targets
-    from campaigns.playbook import load_playbooks
+    from campaigns.playbook_loading import load_playbooks, refuse_unknown_names
     from campaigns.stage_set import StageSet
     from features.table.campaign_rules import FOREVER, MEDIAN_GAP, read_rules
 
@@ -271,10 +271,10 @@ def _check_campaigns(report: CheckReport, config: Config, taxonomy: Taxonomy | N
         problems = Problems()
         playbooks = load_playbooks([Path(path) for path in config.campaigns], problems)
         describe_finding(f"{len(playbooks)} playbooks")
+        stage_set = None if taxonomy is None else StageSet.of(taxonomy)
+        with problems.collect():
+            refuse_unknown_names(playbooks, config.channels, stage_set)
         if taxonomy is not None:
-            for playbook in playbooks:
-                with problems.collect():
-                    playbook.addressed(StageSet.of(taxonomy))
             rules = {**rules_on_history(playbooks), **policy_rules(config.contact_policy)}
             with problems.collect():
                 read_rules(rules, config, parameters={**taxonomy.parameters, MEDIAN_GAP: FOREVER})

@@ -17,6 +17,7 @@ from flows.commands import (
     backfill_command,
     bench,
     campaign_commands,
+    campaign_files,
     catalog_command,
     check_command,
     doctor,
@@ -348,6 +349,7 @@ def simulate(
 
 
 app.add_typer(stages.app, name="stages")
+app.add_typer(campaign_files.app, name="campaign")
 app.command()(init.init)
 app.command()(catalog_command.catalog)
 app.command()(presets.presets)

@@ -31,7 +31,7 @@ channel: email
 offer: {{text: "What do you offer?", discount: 0.0}}
 contact_cost: 0.02
 control_share: 0.2
-success: {{metric: share of customers who order again, within_days: 30, base_rate: p_any_order}}
+success: {{metric: response, within_days: 30, base_rate: p_any_order}}
 priority: 90
 """
 

@@ -16,7 +16,7 @@ from features.sources.customer_attributes import CustomerFacts, customer_facts
 from features.sources.near_twins import contacts_with_twins
 from features.sources.products import read_products
 from features.storage import scores_store
-from features.storage.runs import run_folder
+from features.storage.runs import PublishedRun, run_folder
 from features.table.campaign_conditions import past
 from features.table.product_margins import margin_shares
 from flows.services.workspace import Workspace
@@ -35,6 +35,7 @@ def campaign_context(
     policy = config.contact_policy
     condition_rules = {**rules_on_history(playbooks), **policy_rules(policy)}
     conditions = past(space.output, config, condition_rules, at=at)
+    earlier = _earlier_run(space, at)
     context = CustomerContext(
         policy=policy,
         consent=facts.consent if config.consent == "recorded" else None,
@@ -44,7 +45,8 @@ def campaign_context(
         past=conditions.rules,
         contacts=conditions.contacts,
         sunset=conditions.sunset,
-        previous_scores=_previous_scores(space, playbooks, at),
+        previous_scores=None if earlier is None else _previous_scores(space, playbooks, earlier),
+        previous_snapshot_at=None if earlier is None else earlier.snapshot_at,
         products=read_products(config, day_date(at)),
         margins=margin_shares(space.output, config, at=at, day=day_date(at)),
     )
@@ -56,8 +58,18 @@ def load_customer_facts(config: Config, at: int, *, written_at: dt.datetime) -> 
     return customer_facts(config, day_date(at), written_at=written_at)
 
 
+def _earlier_run(space: Workspace, at: int) -> PublishedRun | None:
+    """Published run of the latest snapshot before a day; None if there is none."""
+    earlier_runs = [
+        run
+        for run in scores_store.published_runs(space.output)
+        if run.status == "published" and run.snapshot_at < day_date(at)
+    ]
+    return max(earlier_runs, key=lambda run: run.snapshot_at, default=None)
+
+
 def _previous_scores(
-    space: Workspace, playbooks: Sequence[Playbook], at: int
+    space: Workspace, playbooks: Sequence[Playbook], earlier: PublishedRun
 ) -> pd.DataFrame | None:
     """Previous scores that `score_risen` triggers compare with; None if none are needed."""
     columns = {
@@ -66,16 +78,8 @@ def _previous_scores(
         for trigger in playbook.trigger
         if trigger.when == "score_risen" and trigger.column is not None
     }
-    earlier_runs = [
-        run
-        for run in scores_store.published_runs(space.output)
-        if run.status == "published" and run.snapshot_at < day_date(at)
-    ]
-    if not columns or not earlier_runs:
-        return None
-    latest_run = max(earlier_runs, key=lambda run: run.snapshot_at)
-    folder = run_folder(space.output, latest_run.run_id) / "scores"
-    if not folder.is_dir():
+    folder = run_folder(space.output, earlier.run_id) / "scores"
+    if not columns or not folder.is_dir():
         return None
     scores = pd.read_parquet(folder)
     return scores[["customer_id", *(column for column in scores if column in columns)]]

@@ -19,7 +19,8 @@ from campaigns.entrant_guard import EntrantGuard, held_before_planning, held_for
 from campaigns.expected_value import MIXED_LABEL, RESPONSE_LABEL
 from campaigns.export_schema import TargetMap, load_targets
 from campaigns.planning import CampaignPlan, plan_campaigns
-from campaigns.playbook import Playbook, load_playbooks
+from campaigns.playbook import Playbook
+from campaigns.playbook_loading import load_playbooks, refuse_unknown_names
 from campaigns.stage_set import StageSet
 from campaigns.target_exports import Delivery
 from features.calendar import day_number
@@ -85,6 +86,9 @@ def plan_run(
     run_meta = read_run_meta(folder)
     snapshot_day = dt.date.fromisoformat(run_meta["snapshot_at"])
     playbooks = load_playbooks([Path(path) for path in config.campaigns])
+    lifecycle_taxonomy = load_taxonomy(config)
+    stage_set = StageSet.of(lifecycle_taxonomy)
+    refuse_unknown_names(playbooks, config.channels, stage_set)
     scores = pd.read_parquet(folder / "scores")
     customers = pd.Index(scores["customer_id"])
     planned_at = dt.datetime.now(dt.UTC)
@@ -99,8 +103,6 @@ def plan_run(
     context, parameters = campaign_context(
         space, playbooks, day_number(snapshot_day), facts=facts, customers=customers
     )
-    lifecycle_taxonomy = load_taxonomy(config)
-    stage_set = StageSet.of(lifecycle_taxonomy)
     stage_set = replace(stage_set, parameters={**stage_set.parameters, **parameters})
     campaign_names = [book.campaign for book in with_exclusion_lists(playbooks, stage_set)]
     confirmed = campaign_names if confirm is not None and ALL_CAMPAIGNS in confirm else confirm

@@ -22,7 +22,8 @@ from campaigns.measurement import (
     wave_sizes,
 )
 from campaigns.membership import AUDIENCE_COLUMNS
-from campaigns.playbook import Playbook, load_playbooks
+from campaigns.playbook import Playbook
+from campaigns.playbook_loading import load_playbooks
 from campaigns.policy.own_decisions import own_decisions
 from campaigns.stage_set import StageSet
 from features.config.config import Config

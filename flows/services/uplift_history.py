@@ -12,7 +12,7 @@ from campaigns.candidates import with_exclusion_lists
 from campaigns.effects.sample_ratio import SAMPLE_RATIO_ALARM, sample_ratio_p_value
 from campaigns.expected_value import offer_uplift_name
 from campaigns.holdout import TREATMENT
-from campaigns.playbook import load_playbooks
+from campaigns.playbook_loading import load_playbooks
 from campaigns.playbook_parts import NOTHING
 from campaigns.stage_set import StageSet
 from features.calendar import day_date, day_number

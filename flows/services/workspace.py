@@ -168,7 +168,7 @@ def prepare_workspace(output: Path, config: str | None, settings: tuple[str, ...
         space.config()
     resolved = configs.load(source, settings)
     # Imports pandas, which commands without a new config may not need.
-    from campaigns.playbook import load_playbooks
+    from campaigns.playbook_loading import load_playbooks
 
     # Raise for errors in the taxonomy or a playbook now, not in the middle of a run.
     load_taxonomy(resolved)

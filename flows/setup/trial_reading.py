@@ -170,7 +170,7 @@ def validated_config(mapping: dict[str, Any], path: Path) -> Config:
     try:
         return configs.resolve(Config.model_validate(mapping), path)
     except ValidationError as error:
-        raise problem(error, path, mapping) from error
+        raise problem(error, path, mapping, Config) from error
 
 
 def _tally(config: Config) -> tuple[Tallies, list[ReadReport]]:

@@ -41,6 +41,10 @@ def playbook(**changes: Any) -> Playbook:
         "success": {"metric": "orders", "within_days": 60, "base_rate": "p_reactivate"},
         "priority": 10,
     }
+    if "success" not in changes and (
+        changes.get("control_share") == 0 or changes.get("kind", "promotional") != "promotional"
+    ):
+        given["success"] = {"metric": "elsewhere", "within_days": 60}
     return Playbook.model_validate({**given, **changes})
 
 

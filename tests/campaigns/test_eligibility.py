@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from campaigns.customer_context import CustomerContext
 from campaigns.entrant_guard import EntrantGuard, held_before_planning, held_for_many_entrants
@@ -16,6 +18,7 @@ from campaigns.planning import CampaignPlan
 from campaigns.stage_set import StageSet
 from features.config.customers import Cap, ContactPolicy, GlobalHoldout
 from tests.campaigns.campaign_examples import SNAPSHOT, TAXONOMY, plan, playbook
+from tests.tries import tries
 
 
 def people(*customers: str, **columns: Any) -> pd.DataFrame:
@@ -253,6 +256,52 @@ def test_triggers_on_risen_scores_dates_flags_and_events() -> None:
     for trigger, fired in asked:
         made = plan(frame, playbook(trigger=[trigger]), context=context)
         assert sorted(made.audience["customer_id"]) == list(fired), trigger
+
+
+@pytest.mark.parametrize(
+    ("every", "previous", "fires"),
+    [
+        ("day", "2017-12-31", True),
+        ("week", "2017-12-31", True),  # SNAPSHOT is a Monday
+        ("month", "2017-12-31", True),
+        ("quarter", "2017-10-01", True),
+        ("week", "2017-12-25", True),
+        ("month", None, True),
+    ],
+)
+def test_a_schedule_lets_newcomers_enter_at_the_first_planning_of_a_period(
+    every: str, previous: str | None, fires: bool
+) -> None:
+    assert enters(every, previous, SNAPSHOT) == fires
+
+
+@given(
+    st.sampled_from(["week", "month", "quarter"]),
+    st.dates(dt.date(2016, 1, 1), dt.date(2018, 12, 31)),
+    st.integers(1, 120),
+)
+@settings(max_examples=tries(40), deadline=None)
+def test_a_schedule_fires_when_a_period_has_begun_since_the_last_planning(
+    every: str, previous: dt.date, days: int
+) -> None:
+    """Naive oracle: some day after the last planning, up to this one, begins a period."""
+    at = previous + dt.timedelta(days=days)
+    between = [previous + dt.timedelta(days=day) for day in range(1, days + 1)]
+    begins = {
+        "week": lambda day: day.weekday() == 0,
+        "month": lambda day: day.day == 1,
+        "quarter": lambda day: day.day == 1 and day.month % 3 == 1,
+    }[every]
+    assert enters(every, str(previous), at) == any(begins(day) for day in between)
+
+
+def enters(every: str, previous: str | None, at: dt.date) -> bool:
+    """Whether a customer enters a campaign with a schedule at a planning after another one."""
+    earlier = None if previous is None else dt.date.fromisoformat(previous)
+    book = playbook(trigger=[{"when": "schedule", "every": every}])
+    made = plan(people("a"), book, at=at, context=CustomerContext(previous_snapshot_at=earlier))
+    assert made.audience.empty == ("first planning of a" in why(made)["a"])
+    return not made.audience.empty
 
 
 def test_uplift_of_the_campaign_makes_the_value_incremental() -> None:

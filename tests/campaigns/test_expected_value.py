@@ -17,7 +17,7 @@ from campaigns.expected_value import (
     contact_value,
     order_within_days,
 )
-from campaigns.playbook import load_playbook
+from campaigns.playbook_loading import load_playbook
 from features.errors import UserError
 from tests.campaigns.campaign_examples import playbook
 

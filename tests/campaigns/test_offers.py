@@ -16,7 +16,8 @@ from pydantic import ValidationError
 
 from campaigns.customer_context import CustomerContext
 from campaigns.planning import CampaignPlan
-from campaigns.playbook import Playbook, load_playbook
+from campaigns.playbook import Playbook
+from campaigns.playbook_loading import load_playbook
 from features.config.customers import ContactPolicy
 from features.errors import UserError
 from tests.campaigns.campaign_examples import SNAPSHOT, plan, playbook, scores

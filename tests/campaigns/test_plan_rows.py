@@ -134,7 +134,7 @@ def test_a_campaign_without_value_or_base_rate_says_so() -> None:
         kind="service",
         control_share=0,
         value=None,
-        success={"metric": "orders", "within_days": 60},
+        success={"metric": "elsewhere", "within_days": 60},
     )
     (row,) = plan(FOUR, book).table.to_dict("records")
     assert (row["value_label"], row["value_means"]) == ("no value set", "")

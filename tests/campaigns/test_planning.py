@@ -16,7 +16,8 @@ from campaigns.expected_value import RESPONSE_LABEL
 from campaigns.holdout import in_global_holdout
 from campaigns.membership import AUDIENCE_COLUMNS
 from campaigns.planning import CampaignPlan
-from campaigns.playbook import Playbook, load_playbooks
+from campaigns.playbook import Playbook
+from campaigns.playbook_loading import load_playbooks
 from features.config.customers import Cap, ContactPolicy, GlobalHoldout
 from features.errors import UserError
 from tests.campaigns.campaign_examples import SNAPSHOT, TAXONOMY, plan, playbook, scores

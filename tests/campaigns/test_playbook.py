@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from campaigns.playbook import load_playbook, load_playbooks
+from campaigns.playbook_loading import load_playbook, load_playbooks, refuse_unknown_names
 from campaigns.rules import KNOWN_COLUMNS
 from campaigns.stage_set import StageSet
 from features.config.config import parse_yaml
@@ -114,6 +114,26 @@ def test_a_stage_named_for_a_taxonomy_that_lacks_it_is_an_error() -> None:
         ({"campaign": "../up"}, ["campaign", "../up"]),
         ({"capacity": 0}, ["capacity", "0"]),
         ({"expires_days": "soon"}, ["expires_days", "soon"]),
+        ({"chanel": "email"}, ["did you mean channel?"]),
+        ({"offer": {"text": "x", "discunt": 0.1}}, ["offer.discunt", "did you mean discount?"]),
+        ({"audience": {"column": "churn_brand", "in": ["x"]}}, ["did you mean churn_band?"]),
+        ({"audience": {"column": "p_churn", "withindays": 3}}, ["did you mean within_days?"]),
+        ({"audience": {"al": [{"column": "p_churn", ">": 0}]}}, ["did you mean all?"]),
+        (
+            {"audience": {"any": [{"column": "p_churn", "=": 1}, {"column": 3, "is": 1}]}},
+            ["audience.any.0", "audience.any.1.column"],
+        ),
+        ({"trigger": [{"when": "event", "role": "purchas"}]}, ["did you mean purchase?"]),
+        ({"trigger": [{"when": "score_risen", "column": "stage"}]}, ["known column", "p_churn"]),
+        ({"trigger": [{"when": "date", "column": "clv"}]}, ["known column", "stage_since"]),
+        ({"trigger": [{"when": "schedule", "every": "day", "role": "touch"}]}, ["`role`"]),
+        ({"success": {"metric": "clicks", "within_days": 9}}, ["success.metric", "'revenue'"]),
+        ({"success": {"metric": "elsewhere", "within_days": 9}}, ["without a control arm"]),
+        ({"control_share": 0}, ["without held-out customers", "elsewhere"]),
+        (
+            {"success": {"metric": "orders", "within_days": 9, "role": "lead"}},
+            ["`success.role` belongs to the metric response"],
+        ),
     ],
 )
 def test_a_wrong_playbook_names_file_key_found_and_allowed(
@@ -124,6 +144,45 @@ def test_a_wrong_playbook_names_file_key_found_and_allowed(
         load_playbook(file)
     for part in [str(file), *parts]:
         assert part in str(caught.value)
+
+
+def test_all_problems_of_a_file_come_at_once(tmp_path: Path) -> None:
+    file = written(
+        tmp_path,
+        chanel="email",
+        rank_by=["p_chrun"],
+        expires_days=0,
+        trigger=[{"when": "event", "role": "purchas"}],
+        audience={"all": [{"column": "p_churn"}, {"kolumn": "clv"}]},
+    )
+    with pytest.raises(UserError) as caught:
+        load_playbook(file)
+    places = [problem.where.removeprefix(f"{file}: ") for problem in caught.value.problems]
+    assert sorted(places) == [
+        "audience.all.0", "audience.all.1", "chanel", "expires_days", "rank_by", "trigger.0",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"channel": ["email", "emial"]}, "unknown channel 'emial'[\\s\\S]*did you mean email"),
+        ({"channel": "fax"}, r"channels: \[fax\]"),
+        ({"trigger": [{"when": "stage_entered", "stage": "lapst"}]}, "did you mean lapsed"),
+        ({"stages": {"recency_frequency": ["loyal"], "other": "all"}}, "did you mean loyalty"),
+    ],
+)
+def test_names_that_nothing_knows_are_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        refuse_unknown_names([playbook(**changes)], (), TAXONOMY)
+    declared = playbook(channel=["fax", "letter"])
+    refuse_unknown_names([declared], ("fax",), TAXONOMY)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_the_shipped_playbooks_name_known_channels_and_stages(path: Path) -> None:
+    for name in ("omnisend", "activecampaign", "rfm", "recency_frequency"):
+        refuse_unknown_names([load_playbook(path)], (), taxonomy_of(name))
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import strategies as st
 
 from campaigns.export_schema import load_target
-from campaigns.playbook import load_playbook
+from campaigns.playbook_loading import load_playbook
 from campaigns.rule_wording import describe_rule
 from campaigns.stage_set import StageSet
 from features.config import config as configs

@@ -62,8 +62,15 @@ def refusal(content: Any, folder: Path) -> UserError:
 
 
 BAD: dict[str, tuple[Callable[[dict[str, Any]], Any], str, str]] = {
-    "unknown key": (lambda c: c.update(chrun={"horizon_days": 3}), "chrun", "unknown key"),
-    "unknown key below": (lambda c: c["churn"].update(horizn=3), "churn.horizn", "unknown key"),
+    "unknown key": (lambda c: c.update(chrun={"horizon_days": 3}), "chrun", "mean churn?"),
+    "unknown key below": (lambda c: c["churn"].update(horizn=3), "churn.horizn", "mean horizon_d"),
+    "unknown key in a list": (
+        lambda c: c["sources"][0].update(event_typ="x"), "sources.0.event_typ", "mean event_type?"
+    ),
+    "unknown key of a block by name": (
+        lambda c: c.update(stages={"file": "stages/rfm.yaml", "parms": {}}), "stages.parms",
+        "mean params?",
+    ),
     "missing key": (lambda c: c.pop("sources"), "sources", "nothing"),
     "missing key below": (
         lambda c: c["sources"][0]["columns"].pop("customer_id"),

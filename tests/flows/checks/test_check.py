@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaigns.export_schema import load_targets
-from campaigns.playbook import load_playbooks
+from campaigns.playbook_loading import load_playbooks
 from features.config import config as configs
 from features.errors import UserError
 from features.lifecycle.crm_stage_reading import read_records

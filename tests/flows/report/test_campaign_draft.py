@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from campaigns.playbook import load_playbook
+from campaigns.playbook_loading import load_playbook
 from flows.report.campaign_draft import campaign_draft
 from models.explaining.segments import SEGMENT_NAMES, SegmentCutoffs
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from campaigns.playbook import load_playbook
+from campaigns.playbook_loading import load_playbook
 from flows.report.page import render_page
 from flows.report.report_data import ReportData
 from tests.flows.report.opened_page import Opened, changed_customers
