@@ -19,7 +19,7 @@ _PERSON = (
     "|покупателя|заказчик|пользователь|пользователя|顧客|会員|お客様|ユーザー|購入者|客户|客戶|用户|會員"
     "|会员|买家|고객|회원|사용자|구매자"
     "|vevo|vevoi|vasarlo|ugyfel|megrendelo|πελατης|πελατη|العميل|عميل|الزبون|לקוח|הלקוח|клієнт|клієнта|покупець"
-    "|khach_hang|pelanggan|pembeli|kupac|kupca|narucitelj|cumparator|famiglia|famille|familia|familie|haushalt|nucleo)"
+    "|khach_hang|pelanggan|pembeli|kupac|kupca|narucitelj|cumparator|famiglia|famille|familia|familie|haushalt|nucleo|(?:beguenstigter|begunstigter|auftraggeber|empfanger)(?:_(?:zahlungspflichtiger|empfanger))?|zahlungspflichtiger|tegenrekening|tegenpartij|ordonnateur|beneficiario|ordenante)"
 )
 _ORDER = (
     "(?:commande|facture|achat|vente|pedido|compra|venta|venda|factura|fatura|encomenda|ordine"

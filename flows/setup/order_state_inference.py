@@ -66,13 +66,12 @@ def propose_states(found: SourceProposal, column: ColumnProfile) -> bool:
     """Let the words of a column of states say which rows are purchases; False where they cannot."""
     words: dict[str, str] = {}
     unknown = []
-    amount = amounts(found)
     of_shipping = _OF_SHIPPING.search(plain_name(column.name)) is not None
     for word in words_of(column):
         state = state_in(column.name, word)
-        rows = column.cells.astype("object") == word
-        returned = amount is not None and bool((amount[rows].dropna() < 0).mean() > 0.5)
-        kinds = {"counts": "purchase", "back": "refund" if returned else LEFT_OUT}
+        kinds = {"counts": "purchase", "back": LEFT_OUT}
+        if _is_negative(found, column, word):
+            kinds["back"] = "refund"
         if of_shipping:
             kinds |= {"open": "purchase", "None": "purchase"}
         words[word] = kinds.get(str(state), LEFT_OUT)
@@ -178,8 +177,14 @@ def leave_out_lost(found: SourceProposal, table: ProfiledTable) -> None:
         if column.filled < _FULL or _OF_SHIPPING.search(plain_name(column.name)):
             continue
         words = {word: state_in(column.name, word) for word in words_of(column)}
-        sure = ("lost",) if None in words.values() else ("lost", "open", "back")
-        lost = [word for word, state in words.items() if state in sure]
+        # What is paid may still be open elsewhere.
+        is_paid = _OF_PAYMENT.search(plain_name(str(_type_name(found)))) is not None
+        sure = {"lost", "back"} | (set() if is_paid or None in words.values() else {"open"})
+        lost = [
+            word
+            for word, state in words.items()
+            if state in sure and not (state == "back" and _is_negative(found, column, word))
+        ]
         if not lost:
             continue
         before = is_purchase(found)
@@ -194,6 +199,20 @@ def leave_out_lost(found: SourceProposal, table: ProfiledTable) -> None:
             f"{column.name!r} are left out. With them: {counted(found, before)}; without: "
             f"{counted(found, is_purchase(found))}."
         ).strip()
+
+
+def _type_name(found: SourceProposal) -> object:
+    """The column of event types; empty where one type is said for all rows."""
+    return found.event_type["column"] if isinstance(found.event_type, dict) else ""
+
+
+def _is_negative(found: SourceProposal, column: ColumnProfile, word: str) -> bool:
+    """Whether most amounts of the rows with a word are negative."""
+    amount = amounts(found)
+    if amount is None:
+        return False
+    rows = (column.cells.astype("object") == word).reset_index(drop=True)
+    return bool((amount[rows].dropna() < 0).mean() > 0.5)
 
 
 def _sign_column(found: SourceProposal, table: ProfiledTable) -> ColumnProfile | None:

@@ -32,7 +32,7 @@ _STATES: tuple[tuple[State, str], ...] = (
     ),
     (
         "counts",
-        r"complete|paid|deliver|shipped|fulfil|invoiced|won$|^won|closed|success|captured|settled"
+        r"complete|^sent$|paid|deliver|shipped|fulfil|invoiced|won$|^won|closed|success|captured|settled"
         r"|^processing|approved|cleared|done|active|confirmed|accepted|finished|attended|billed"
         rf"|picked_?up|dispatched|received|placed|booked|checked_(in|out)|{foreign_words.WON}",
     ),

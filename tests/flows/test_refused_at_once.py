@@ -37,7 +37,7 @@ WRITING: dict[str, tuple[str, ...]] = {
 READING = {
     "score-events", "leads", "explain", "models", "catalog", "stages", "doctor", "why",
     "export-person", "metrics", "horizons", "init", "check", "runs", "presets", "bench", "policy",
-    "serve", "campaign",
+    "serve", "mcp", "campaign",
 }  # fmt: skip
 
 

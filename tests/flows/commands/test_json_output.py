@@ -16,7 +16,7 @@ from tests.flows.shop import write_shop
 # own; score-events prints nothing but JSON.
 WRITERS = {
     "features", "train", "rollback", "report", "schedule", "score-events", "simulate",
-    "stages path", "serve",
+    "stages path", "serve", "mcp",
 }  # fmt: skip
 
 
