@@ -13,7 +13,7 @@ from fastapi import Response
 from features.errors import UserError
 
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
-_FOLDERS = re.compile(r"(?<!\S)(?:[A-Za-z]:)?[/\\](?:[^/\\\n]+[/\\])*(?=[^/\\\n])")
+_FOLDERS = re.compile(r"(?<!\S)(?:[A-Za-z]:)?[/\\](?:[^\s/\\]+[/\\])+")
 
 
 @dataclass(eq=False)
