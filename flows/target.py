@@ -16,6 +16,7 @@ from campaigns.audience_files import audience_table, write_audiences
 from campaigns.export_index import RowKeys
 from campaigns.plan_table import OFFERS_FILE
 from campaigns.target_exports import EXPORTS_FOLDER, write_exports
+from features.errors import UserError
 from features.sources.freshness import refuse_old_tables
 from features.storage import scores_store
 from features.storage.csv_files import write_csv
@@ -29,6 +30,7 @@ from flows.services.console import step, warn
 from flows.services.prefect_summaries import show_published
 from flows.services.reasons import add_reasons
 from flows.services.steps import flow, task
+from flows.services.webhooks import notify
 from flows.services.workspace import Workspace, keep_config, new_run_id
 
 
@@ -145,6 +147,23 @@ def measure_run(output: str) -> dict[str, Any]:
     return {"measured": measured} if config.campaigns else {}
 
 
+@task(name="tell other programs")
+def tell_programs(output: str) -> dict[str, Any]:
+    """Send a message to the config's webhooks; a failure waits in the outbox and stops nothing."""
+    targets = Workspace(Path(output)).config().webhooks
+    if not targets:
+        return {}
+    try:
+        messages = notify(Path(output), targets, dt.datetime.now(dt.UTC))
+    except UserError as error:
+        warn(f"webhooks: {error.where}: {error.found}")
+        return {}
+    waiting = [message for message in messages if message["problem"]]
+    for message in waiting:
+        warn(f"webhook {message['target']}: {message['problem']}; `stagecast webhooks` sends again")
+    return {"webhooks": len(messages) - len(waiting)}
+
+
 @task(name="write the report")
 def report_run(output: str, run_id: str) -> dict[str, Any]:
     """Write the page of a published run; it compares with earlier published scores."""
@@ -184,7 +203,8 @@ def target_flow(output: str, run_id: str, confirm: tuple[str, ...] | None = None
     """Plan audiences from a run's scores, publish both atomically, and write the report."""
     with exclusive(Path(output), run_id):
         result = plan_audiences(output, run_id, confirm) | publish_run(output, run_id)
-        return result | measure_run(output) | report_run(output, run_id)
+        result |= measure_run(output) | report_run(output, run_id)
+        return result | tell_programs(output)
 
 
 @flow(name="retarget")

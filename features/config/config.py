@@ -39,6 +39,7 @@ from features.config.types import (
     memory_bytes,
 )
 from features.config.validation_messages import problem
+from features.config.webhooks import WebhookTarget
 from features.config.yaml_loading import find as find
 from features.config.yaml_loading import override as override
 from features.config.yaml_loading import parse_yaml as parse_yaml
@@ -126,6 +127,7 @@ class Config(CustomerData):
     truth: Annotated[str | None, USE] = None
     quarantine: Annotated[Quarantine, STORED] = Quarantine()
     monitoring: Annotated[Monitoring, USE] = Monitoring()
+    webhooks: Annotated[tuple[WebhookTarget, ...], USE] = ()
     store: Annotated[str | None, USE] = None
     retention: Annotated[Retention, USE] = Retention()
     seed: Annotated[int, Field(ge=0, lt=2**31), LEARNING] = 20240501
@@ -170,6 +172,9 @@ class Config(CustomerData):
 
     def _disagreements(self) -> Iterator[str]:
         """What the keys say against each other, one line each."""
+        names = [target.name for target in self.webhooks]
+        if len(set(names)) < len(names):
+            yield "two targets of `webhooks` with the same name"
         yield from self._consent_disagreements()
         both_roles = set(self.roles.get("purchase", ())) & set(self.roles.get("refund", ()))
         if both_roles:

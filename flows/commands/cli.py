@@ -34,6 +34,7 @@ from flows.commands import (
     schedule,
     serve_command,
     stages,
+    webhook_command,
 )
 from flows.commands.flow_runs import (
     check_and_prepare,
@@ -363,6 +364,7 @@ app.command()(runs.runs)
 app.command()(schedule.schedule)
 app.command()(serve_command.serve)
 app.command()(mcp_command.mcp)
+app.command()(webhook_command.webhooks)
 campaign_commands.register_campaign_commands(app, execute_flow)
 monitor_command.register_monitor(app, execute_flow)
 backfill_command.register_backfill(app, execute_flow)

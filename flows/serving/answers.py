@@ -13,7 +13,7 @@ from fastapi import Response
 from features.errors import UserError
 
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
-_FOLDERS = re.compile(r"(?<!\S)(?:[A-Za-z]:)?[/\\](?:[^/\\\n]+[/\\])*(?=[^/\\\n])")
+_FOLDERS = re.compile(r"(?<!\S)(?:[A-Za-z]:)?[/\\](?:[^\s/\\]+[/\\])+")
 
 
 @dataclass(eq=False)
@@ -68,6 +68,47 @@ class Refusal(Exception):
         return answer
 
 
+ERROR_SCHEMA = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["where", "found", "expected", "hint"],
+            "properties": {
+                "where": {"type": "string", "description": "What is at fault."},
+                "found": {"type": "string"},
+                "expected": {"type": "string"},
+                "hint": {"type": "string", "description": "What to do; empty if it is plain."},
+            },
+            "additionalProperties": False,
+        }
+    },
+    "additionalProperties": False,
+}
+
+
+def error_responses(**meanings: str) -> dict[int | str, dict[str, Any]]:
+    """Return the answers of a route that are errors, for its OpenAPI schema.
+
+    Parameters
+    ----------
+    meanings
+        What a status means, as ``status_404="no such customer"``.
+    """
+    common = {
+        "status_401": "no accepted API key",
+        "status_421": "another name than this machine's, without keys",
+        "status_429": "too many requests; `Retry-After` says when to ask again",
+        "status_500": "a defect of the service",
+    }
+    content = {"application/json": {"schema": ERROR_SCHEMA}}
+    return {
+        int(name.removeprefix("status_")): {"description": meaning, "content": content}
+        for name, meaning in (common | meanings).items()
+    }
+
+
 def defect() -> Refusal:
     """The answer where something of ours is broken."""
     return Refusal(500, "stagecast", "a defect of ours", "an answer", "look into the log")
@@ -97,12 +138,20 @@ def read_json(body: bytes) -> Any:
     Raises
     ------
     Refusal
-        If it is no JSON, or holds numbers that JSON does not have.
+        If it is no JSON, holds numbers that JSON does not have, or an object with a key twice: two
+        readers could take another one of its values.
     """
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
+        return json.loads(body, parse_constant=_refuse_constant, object_pairs_hook=_object)
     except (ValueError, RecursionError):
         raise Refusal(400, "body", "no JSON", "one JSON object, in UTF-8") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise Refusal(400, "body", "an object with a key twice", "each key once")
+    return content
 
 
 def _refuse_constant(_: str) -> None:

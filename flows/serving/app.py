@@ -13,13 +13,20 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse
 
 from features.errors import UserError
 from features.sources.api_events import plain_events
 from features.sources.keys import key_value
 from features.storage.row_reader import open_reader
 from flows.serving.access import ApiKeys
-from flows.serving.answers import Refusal, defect, json_response, read_json
+from flows.serving.answers import (
+    Refusal,
+    defect,
+    error_responses,
+    json_response,
+    read_json,
+)
 from flows.serving.guard import Guard, Limits
 from flows.serving.measures import Measures
 from flows.serving.served_run import ServedRun
@@ -137,6 +144,13 @@ def _add_scores(app: FastAPI, served: ServedRun, threads: _Threads) -> None:
     @app.post(
         "/scores/events",
         summary="Scored rows of customers from all their raw events, exactly as the batch",
+        responses=error_responses(
+            status_400="no JSON, or a key twice",
+            status_408="a body that comes too slowly",
+            status_413="too many events, or too large a body",
+            status_422="events that cannot be used",
+            status_503="no run is loaded, or too many wait",
+        ),
         openapi_extra={
             "requestBody": {
                 "required": True,
@@ -148,7 +162,15 @@ def _add_scores(app: FastAPI, served: ServedRun, threads: _Threads) -> None:
         content = read_json(await request.body())
         return json_response(await threads.run(threads.scoring, _scored, served, content))
 
-    @app.get("/scores/{customer:path}", summary="Stored scored row of a customer")
+    @app.get(
+        "/scores/{customer:path}",
+        summary="Stored scored row of a customer",
+        responses=error_responses(
+            status_404="no such customer",
+            status_422="a wrong path",
+            status_503="the store is away, or too many wait",
+        ),
+    )
     async def stored_row(customer: str) -> Response:
         key = _customer(customer)
         row = None
@@ -158,7 +180,15 @@ def _add_scores(app: FastAPI, served: ServedRun, threads: _Threads) -> None:
             raise Refusal(404, "customer", "no scored row", "a customer of the current run")
         return json_response(_plain(row))
 
-    @app.get("/audiences/{campaign}", summary="Members of a campaign's audience, in both arms")
+    @app.get(
+        "/audiences/{campaign}",
+        summary="Members of a campaign's audience, in both arms",
+        responses=error_responses(
+            status_404="no such campaign",
+            status_422="a wrong parameter",
+            status_503="the store is away, or too many wait",
+        ),
+    )
     async def audience(
         campaign: str,
         offset: Annotated[int, Query(ge=0, le=10**9, description="Members to skip.")] = 0,
@@ -184,12 +214,22 @@ def _add_operation(app: FastAPI, served: ServedRun, measures: Measures) -> None:
     async def health() -> Response:
         return json_response({"status": "ok"})
 
-    @app.get("/ready", summary="200 once a run is served, else 503; and which one")
+    @app.get(
+        "/ready",
+        summary="200 once a run is served, else 503; and which one",
+        responses={503: {"description": "no run is served yet; `trouble` says why"}},
+    )
     async def ready() -> Response:
         status = served.status()
         return json_response(status, 200 if status["ready"] else 503)
 
-    @app.get("/metrics", summary="Metrics in the form of Prometheus")
+    @app.get(
+        "/metrics",
+        summary="Metrics in the form of Prometheus",
+        responses=error_responses()
+        | {200: {"description": "Metrics", "content": {"text/plain": {}}}},
+        response_class=PlainTextResponse,
+    )
     async def metrics() -> Response:
         return Response(measures.text(), media_type="text/plain; version=0.0.4")
 

@@ -21,6 +21,7 @@ from features.storage.row_reader import RowReader
 from features.storage.runs import run_folder
 from flows.services.score_events import OpenScorer, open_scorer
 from flows.services.workspace import Workspace
+from flows.serving.answers import Refusal
 from models.registry.version import CHAMPION
 
 _log = logging.getLogger("stagecast.serve")
@@ -85,7 +86,7 @@ class ServedRun:
             _warm_up(scorer)
         except Exception as error:
             # Whatever is wrong with the new one, the old one goes on answering.
-            self._trouble = type(error).__name__
+            self._trouble = _words(error)
             _log.warning("the current run could not be loaded: %s", type(error).__name__)
             return False
         self.campaigns = _planned(run_folder(self.output, run_id))
@@ -119,7 +120,7 @@ class ServedRun:
         Returns
         -------
         dict
-            ready (bool), trouble (kind of the last error; empty if there is none), and, once a run
+            ready (bool), trouble (the last error in words; empty if there is none), and, once a run
             is loaded, run_id, snapshot_at, scorer_version, champion (version of the alias; null if
             unknown) and champion_waits (bool: it takes effect with the next run).
         """
@@ -139,6 +140,14 @@ class ServedRun:
     def _champion_now(self) -> int | None:
         versions = Workspace(self.output).registered_versions()
         return next((row.version for row in versions if CHAMPION in row.aliases), None)
+
+
+def _words(error: Exception) -> str:
+    """An error without values of rows and paths: its place and what was found, or its kind."""
+    if not isinstance(error, UserError):
+        return type(error).__name__
+    refusal = Refusal.of(503, error)
+    return f"{refusal.where}: {refusal.found}"
 
 
 def _planned(folder: Path) -> frozenset[str]:

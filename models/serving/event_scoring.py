@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from features.aggregates.daily_aggregates import tally
 from features.aggregates.event_tallies import plain_tallies
@@ -29,6 +30,7 @@ from models.serving.scoring_input import scoring_columns, stage_late_days
 # Keys that a scoring run stores with its scoring context, for event scoring later.
 POPULATION_KEY, _DEFINITION = "everybody", "definition"
 _EVENTS_FILE = "events.parquet"
+_MOST_NUMBERS = 5  # of refused events in a message
 
 
 @dataclass(frozen=True)
@@ -155,20 +157,41 @@ class EventScorer:
         self, folder: Path, checked: Sequence[Mapping[str, str]], latest: int
     ) -> Tallies:
         config = api_events.write_checked(checked, self.config, folder / _EVENTS_FILE)
+        quarantine = folder / "quarantine"
         try:
-            return tally(config, latest=latest, quarantine=folder / "quarantine")[0]
+            return tally(config, latest=latest, quarantine=quarantine)[0]
         except UserError as error:
             # File and row numbers of the message refer to our own copy of the events.
             place = error.where.replace(f"sources: {_EVENTS_FILE}", "events").replace(
                 "sources", "events"
             )
             is_own_copy = str(folder) in error.hint
+            if is_own_copy and (numbers := _refused_numbers(quarantine, checked)):
+                place = f"{place}: event {numbers}"
             raise UserError(
                 place,
                 found=error.found,
                 expected="events that can all be used" if is_own_copy else error.expected,
                 hint="fix or leave out those events" if is_own_copy else error.hint,
             ) from error
+
+
+def _refused_numbers(quarantine: Path, checked: Sequence[Mapping[str, str]]) -> str:
+    """Numbers of the first refused events, from 1, by what the quarantine holds of them."""
+    columns = ["occurred_at_text", "known_at_text", "event_type", "value_text"]
+    refused = {
+        tuple(row[column] for column in columns)
+        for file in quarantine.glob("*.parquet")
+        for row in pq.read_table(file, columns=columns).to_pylist()
+    }
+    cells = ("occurred_at", "known_at", "event_type", "value")
+    numbers = [
+        number
+        for number, event in enumerate(checked, 1)
+        if tuple(event.get(cell) for cell in cells) in refused
+    ]
+    shown = ", ".join(map(str, numbers[:_MOST_NUMBERS]))
+    return f"{shown}, ..." if len(numbers) > _MOST_NUMBERS else shown
 
 
 def score_records(rows: pd.DataFrame) -> list[dict[str, Any]]:

@@ -203,6 +203,8 @@ GOOD = {"customer_id": SECRET, "event_type": "purchase", "occurred_at": "2021-01
         (b"[" * 100_000, 400),
         (b'{"events": [NaN]}', 400),
         (b"\xff\xfe\x00", 400),
+        (b'{"events": [], "events": []}', 400),
+        (b'{"events": [{"customer_id": "a", "customer_id": "%s"}]}' % SECRET.encode(), 400),
         ({"rows": [GOOD]}, 422),
         ({"events": SECRET}, 422),
         ({"events": [SECRET]}, 422),
@@ -236,6 +238,15 @@ def test_hostile_bodies_are_refused_and_not_repeated(
         assert SECRET not in text
         assert "Traceback" not in text
     assert ask(served, "/health")[0] == 200
+
+
+@pytest.mark.parametrize("value", [SECRET, None, 1e300])
+def test_events_that_the_batch_would_refuse_are_named_by_their_number(
+    served: str, value: object
+) -> None:
+    events = [GOOD, {**GOOD, "value": value}, GOOD, {**GOOD, "value": value}]
+    status, content = ask(served, "/scores/events", {"events": events})
+    assert (status, content["error"]["where"]) == (422, "events: event 2, 4")
 
 
 def test_a_request_that_is_cut_off_or_no_http_leaves_the_service_up(served: str) -> None:

@@ -39,7 +39,7 @@ def test_a_run_is_loaded_once_and_kept_while_the_store_is_away(shop: Shop, tmp_p
     os.rename(output / STORE_FILE, tmp_path / "aside")
     assert served.refresh() is False
     assert served.scorer is scorer
-    assert served.status()["trouble"] == "UserError"
+    assert served.status()["trouble"] == f"{STORE_FILE}: No such file or directory"
     os.rename(tmp_path / "aside", output / STORE_FILE)
     assert served.refresh() is False
     assert served.status()["trouble"] == ""

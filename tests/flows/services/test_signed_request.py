@@ -1,0 +1,69 @@
+"""Requests to webhooks: the signature of the specification, and no address of an inner network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.errors import UserError
+from flows.services.signed_request import is_outside, post, secret_bytes, signature
+
+INNER = (
+    "https://127.0.0.1/x", "https://localhost/x", "https://[::1]/x", "https://10.1.2.3/x",
+    "https://192.168.0.1/", "https://172.16.0.9/", "https://169.254.169.254/latest/meta-data",
+    "https://0.0.0.0/", "https://[::ffff:127.0.0.1]/", "https://[::ffff:10.0.0.1]/",
+    "https://[64:ff9b::7f00:1]/", "https://[fd00::1]/", "https://[fe80::1]/", "https://2130706433/",
+    "https://0x7f.1/", "https://127.1/", "https://100.64.0.1/", "https://224.0.0.1/",
+    "https://[2002:7f00:1::]/",
+)  # fmt: skip
+OTHER_FORMS = (
+    "http://example.com/", "ftp://example.com/", "file:///etc/passwd", "https://", "example.com",
+    "https://user:password-of-17@example.com/", "gopher://example.com", "",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("url", [*INNER, *OTHER_FORMS])
+def test_no_request_leaves_for_an_inner_or_odd_address(url: str) -> None:
+    with pytest.raises(UserError) as refused:
+        post(url, b"{}", {}, allow_private=False)
+    assert "password-of-17" not in str(refused.value)
+
+
+@given(st.ip_addresses(v=4))
+def test_an_address_stays_inside_under_every_spelling(ip: ipaddress.IPv4Address) -> None:
+    expected = ip.is_global and not ip.is_multicast
+    number = int(ip)
+    spellings = (
+        ip,
+        ipaddress.IPv6Address((0xFFFF << 32) | number),
+        ipaddress.IPv6Address((0x64FF9B << 96) | number),
+        ipaddress.IPv6Address((0x2002 << 112) | (number << 80)),
+    )
+    assert {is_outside(str(spelling)) for spelling in spellings} == {expected}
+
+
+@given(st.binary(min_size=16, max_size=40), st.binary(max_size=200), st.integers(0, 2**40))
+def test_the_signature_is_that_of_the_specification(key: bytes, body: bytes, moment: int) -> None:
+    expected = hmac.new(key, f"msg_1.{moment}.".encode() + body, hashlib.sha256).digest()
+    assert signature(key, "msg_1", moment, body) == "v1," + base64.b64encode(expected).decode()
+
+
+def test_a_published_example_of_the_specification() -> None:
+    key = secret_bytes("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "SECRET")
+    body = b'{"test": 2432232314}'
+    assert signature(key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body) == (
+        "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+    )
+
+
+@pytest.mark.parametrize("text", ["", "secret-of-15-si", "whsec_c2hvcnQ=", "whsec_!!!!!!!!!!!!!!"])
+def test_a_weak_secret_is_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(UserError) as refused:
+        secret_bytes(text, "SECRET")
+    assert not text or text not in str(refused.value)
