@@ -19,6 +19,7 @@ DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8")
 ENTRIES = (
     "flows.commands.cli",
     "models.scorer.pyfunc",  # loaded by MLflow, from the copy logged with a model
+    "models.fitting.two_class_model",  # an estimator for users' own code (docs/models.md)
     *(deployment["entrypoint"].rpartition(".")[0] for deployment in DEPLOYMENTS),
 )
 
