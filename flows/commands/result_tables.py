@@ -20,6 +20,7 @@ from flows.services.console import (
     print_table,
 )
 from flows.services.workspace import Workspace
+from models.evaluation.evaluate import CHAMPION_METHOD
 from models.metrics.shown_metrics import SHOWN_METRICS
 from models.registry import registry
 from models.registry.tracking import tracking_uri
@@ -108,9 +109,17 @@ def _print_figures(figures: list[dict[str, Any]]) -> None:
         last = max(f["snapshot_at"] for f in mine)
         found = {(f["method"], f["metric"]): f["value"] for f in mine if f["snapshot_at"] == last}
         methods = list(dict.fromkeys(method for method, _ in found))
-        rows = [[method, *(found.get((method, m)) for m in metrics)] for method in methods]
+        rows = [
+            [_shown_method(method), *(found.get((method, m)) for m in metrics)]
+            for method in methods
+        ]
         n = max(f["n"] for f in mine if f["snapshot_at"] == last)
         print_table(f"{model}: tested at {last} on {n:,} customers", ["method", *metrics], rows)
+
+
+def _shown_method(method: str) -> str:
+    """The served recipe by that name: whether it becomes champion is decided afterwards."""
+    return "served" if method == CHAMPION_METHOD else method
 
 
 def print_backtest(result: dict[str, Any], json_file: Path | None = None) -> None:
@@ -126,7 +135,8 @@ def _print_means(records: list[dict[str, Any]], path: str) -> None:
         methods = list(dict.fromkeys(r["method"] for r in mine))
         origins = {r["snapshot_at"] for r in mine}
         rows = [
-            [method, *(_mean(mine, method, metric) for metric in metrics)] for method in methods
+            [_shown_method(method), *(_mean(mine, method, metric) for metric in metrics)]
+            for method in methods
         ]
         if rows:
             print_table(f"{model}: mean of {len(origins)} origin(s)", ["method", *metrics], rows)

@@ -20,6 +20,7 @@ ENTRIES = (
     "flows.commands.cli",
     "stagecast",
     "models.scorer.pyfunc",  # loaded by MLflow, from the copy logged with a model
+    "models.fitting.two_class_model",  # an estimator for users' own code (docs/models.md)
     *(deployment["entrypoint"].rpartition(".")[0] for deployment in DEPLOYMENTS),
 )
 
