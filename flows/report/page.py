@@ -53,6 +53,7 @@ from flows.report.stage_figures import (
     sizes_figure,
     trend_figure,
 )
+from flows.report.stage_outlook import outlook_figure
 from flows.report.stage_transitions import NEWCOMERS
 from flows.report.value_figures import (
     deciles_figure,
@@ -105,6 +106,8 @@ def draw_figures(report: ReportData) -> dict[str, Figure]:
         charts.append(
             expected_moves_figure(report.expected_moves, colours, days=report.expected_days)
         )
+    if len(report.outlook):
+        charts.append(outlook_figure(report.outlook, colours, report.outlook_sentences))
     if len(report.moves):
         dates = list(dict.fromkeys(report.moves["to_at"]))[-FLOW_DATES + 1 :]
         recent_moves = report.moves[report.moves["to_at"].isin(dates)].reset_index(drop=True)

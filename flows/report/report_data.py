@@ -28,6 +28,7 @@ from flows.report.customer_search import PackedCustomers, pack_customers
 from flows.report.data_totals import DataTotals, data_totals
 from flows.report.purchase_history import cohorts, purchase_days, recency_and_frequency
 from flows.report.spend_totals import spend_totals
+from flows.report.stage_outlook import monthly_spend, outlook_sentences, stage_outlook
 from flows.services.data_guards import guard_findings
 from flows.services.measurement_files import read_effects, read_history
 from flows.services.workspace import Workspace
@@ -99,6 +100,8 @@ class ReportData:
     buyers, cohorts
         Buyers by last order and order days; what the buyers of each month did later
         (`flows.report.purchase_history`).
+    outlook, outlook_sentences
+        Stages in the next months, from `flows.report.stage_outlook`.
     seed
         Seed of random samples for charts.
     """
@@ -136,6 +139,8 @@ class ReportData:
     books: DataTotals
     buyers: pd.DataFrame
     cohorts: pd.DataFrame
+    outlook: pd.DataFrame
+    outlook_sentences: Sequence[str]
     churn: ChurnWords = CHURN_WORDS["purchase"]
     guards: Sequence[GuardFinding] = ()
 
@@ -161,6 +166,9 @@ def gather_report_data(space: Workspace, run_id: str) -> ReportData:
     )
     tested, figures, warnings, test_tables = _tests(space)
     days, net = purchase_days(builder.history, at, minor_units=config.minor_units)
+    outlook = stage_outlook(builder, at, seed=config.seed)
+    silent = [stage.name for stage in builder.taxonomy.stages if stage.silent is not None]
+    active = int((~scores["stage"].astype(str).isin(silent)).sum())
     meanings = {feature.name: feature.meaning for feature in catalogue(builder.spec)}
     titles = dict(zip(plan["campaign_id"], plan["title"], strict=True))
     return ReportData(
@@ -201,6 +209,10 @@ def gather_report_data(space: Workspace, run_id: str) -> ReportData:
         guards=guard_findings(space, config),
         buyers=recency_and_frequency(days, net, _groups(builder.history.customers, scores), at),
         cohorts=cohorts(days, at),
+        outlook=outlook,
+        outlook_sentences=outlook_sentences(
+            outlook, builder.taxonomy.stages, monthly_spend(days, at, active), config.currency
+        ),
         books=data_totals(builder.history, at, minor_units=config.minor_units),
     )
 
