@@ -10,8 +10,9 @@ from flows.commands.options import DEFAULT_OUTPUT, ConfigFile, JsonFile, Setting
 from flows.commands.stages import StagesOutput, data_set
 
 if TYPE_CHECKING:
+    from features.history.order_spells import Spells
     from features.table.snapshot_builder import Builder
-    from flows.setup.horizon_suggestions import Spells, Suggestion
+    from flows.setup.horizon_suggestions import Suggestion
 
 _RECENCY_FREQUENCY = "stages/recency_frequency.yaml"
 
@@ -25,10 +26,10 @@ def horizons(
     """Suggest windows, lapse and churn horizons from the gaps between orders; draws the curve."""
     import yaml
 
+    from features.history.order_spells import Spells
     from flows.services.console import console, deliver_result
     from flows.setup.horizon_plots import return_figure
     from flows.setup.horizon_suggestions import (
-        Spells,
         gap_quantiles,
         return_curve,
         suggest_horizons,

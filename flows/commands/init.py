@@ -251,8 +251,9 @@ def _location(name: str) -> Location:
 
 
 def _horizons(builder: Builder) -> tuple[dict[str, Any], str]:
+    from features.history.order_spells import Spells
     from flows.commands.horizons import stages_block
-    from flows.setup.horizon_suggestions import Spells, suggest_horizons
+    from flows.setup.horizon_suggestions import suggest_horizons
 
     end = builder.last_snapshot
     suggestion = suggest_horizons(Spells.of(builder.history, end), builder.history, end)

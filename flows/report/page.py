@@ -37,6 +37,8 @@ from flows.report.model_test_wording import (
     metric_name,
     standing,
 )
+from flows.report.order_gaps import order_gaps_figure
+from flows.report.payback_figure import payback_figure
 from flows.report.purchase_figures import cohorts_figure, recency_figure
 from flows.report.report_data import FLOW_DATES, ReportData
 from flows.report.result_figures import (
@@ -53,6 +55,7 @@ from flows.report.stage_figures import (
     sizes_figure,
     trend_figure,
 )
+from flows.report.stage_outlook import outlook_figure
 from flows.report.stage_transitions import NEWCOMERS
 from flows.report.value_figures import (
     deciles_figure,
@@ -105,6 +108,12 @@ def draw_figures(report: ReportData) -> dict[str, Figure]:
         charts.append(
             expected_moves_figure(report.expected_moves, colours, days=report.expected_days)
         )
+    if len(report.gaps):
+        charts.append(order_gaps_figure(report.gaps, report.gap_limits))
+    if len(report.payback):
+        charts.append(payback_figure(report.payback, report.currency, has_margin=report.has_margin))
+    if len(report.outlook):
+        charts.append(outlook_figure(report.outlook, colours, report.outlook_sentences))
     if len(report.moves):
         dates = list(dict.fromkeys(report.moves["to_at"]))[-FLOW_DATES + 1 :]
         recent_moves = report.moves[report.moves["to_at"].isin(dates)].reset_index(drop=True)

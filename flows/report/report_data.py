@@ -15,6 +15,7 @@ from features.arrays import Array
 from features.calendar import day_date, day_number
 from features.errors import UserError
 from features.lifecycle.taxonomy import Stage
+from features.metrics.acquisition_payback import acquisition_payback
 from features.metrics.metric_inputs import Inputs, lead_sources, published_scores
 from features.metrics.metric_table import metric_table, periods
 from features.sources.acquisition_spend import read_spend
@@ -22,12 +23,15 @@ from features.storage.result_tables import PREDICTION_ACCURACY, read_results
 from features.storage.runs import run_folder
 from features.table.families import catalogue
 from features.table.feature_store import Archive, SourceCount, read_tallies
+from features.table.snapshot_builder import Builder
 from flows.report import stage_transitions
 from flows.report.churn_wording import CHURN_WORDS, ChurnWords
 from flows.report.customer_search import PackedCustomers, pack_customers
 from flows.report.data_totals import DataTotals, data_totals
+from flows.report.order_gaps import order_gaps
 from flows.report.purchase_history import cohorts, purchase_days, recency_and_frequency
 from flows.report.spend_totals import spend_totals
+from flows.report.stage_outlook import monthly_spend, outlook_sentences, stage_outlook
 from flows.services.data_guards import guard_findings
 from flows.services.measurement_files import read_effects, read_history
 from flows.services.workspace import Workspace
@@ -37,6 +41,7 @@ from models.explaining.segments import SegmentCutoffs, customer_segments, segmen
 from models.serving.expected_transitions import expected_by_group, expected_moves
 
 _MONTH_DAYS = 30
+_LAPSE = "L"  # parameter of the shipped stages: days without an order until a buyer is silent
 _MOST_MONTHS = 25
 FLOW_DATES = 4
 _MOST_FORECAST = 100_000  # customers whose expected moves are summed; beyond that, a random sample
@@ -99,6 +104,13 @@ class ReportData:
     buyers, cohorts
         Buyers by last order and order days; what the buyers of each month did later
         (`flows.report.purchase_history`).
+    gaps, gap_limits
+        Share of orders followed by another one, by days (`flows.report.order_gaps`); limits in days
+        by the stage or state that they decide.
+    payback, has_margin
+        From `features.metrics.acquisition_payback`; whether the margin is known.
+    outlook, outlook_sentences
+        Stages in the next months, from `flows.report.stage_outlook`.
     seed
         Seed of random samples for charts.
     """
@@ -136,6 +148,12 @@ class ReportData:
     books: DataTotals
     buyers: pd.DataFrame
     cohorts: pd.DataFrame
+    gaps: pd.DataFrame
+    gap_limits: Mapping[str, int]
+    payback: pd.DataFrame
+    has_margin: bool
+    outlook: pd.DataFrame
+    outlook_sentences: Sequence[str]
     churn: ChurnWords = CHURN_WORDS["purchase"]
     guards: Sequence[GuardFinding] = ()
 
@@ -161,6 +179,9 @@ def gather_report_data(space: Workspace, run_id: str) -> ReportData:
     )
     tested, figures, warnings, test_tables = _tests(space)
     days, net = purchase_days(builder.history, at, minor_units=config.minor_units)
+    outlook = stage_outlook(builder, at, seed=config.seed)
+    silent = [stage.name for stage in builder.taxonomy.stages if stage.silent is not None]
+    active = int((~scores["stage"].astype(str).isin(silent)).sum())
     meanings = {feature.name: feature.meaning for feature in catalogue(builder.spec)}
     titles = dict(zip(plan["campaign_id"], plan["title"], strict=True))
     return ReportData(
@@ -201,8 +222,35 @@ def gather_report_data(space: Workspace, run_id: str) -> ReportData:
         guards=guard_findings(space, config),
         buyers=recency_and_frequency(days, net, _groups(builder.history.customers, scores), at),
         cohorts=cohorts(days, at),
+        gaps=order_gaps(builder.history, at),
+        gap_limits=_gap_limits(builder),
+        payback=acquisition_payback(
+            Inputs(
+                builder,
+                spend=read_spend(config),
+                sources=lead_sources(builder, read_tallies(space.output).attributes),
+            ),
+            at,
+            margin=config.clv.margin or 1.0,
+        ),
+        has_margin=config.clv.margin is not None,
+        outlook=outlook,
+        outlook_sentences=outlook_sentences(
+            outlook, builder.taxonomy.stages, monthly_spend(days, at, active), config.currency
+        ),
         books=data_totals(builder.history, at, minor_units=config.minor_units),
     )
+
+
+def _gap_limits(builder: Builder) -> dict[str, int]:
+    """Limits of days since an order that config and stages set, by what they decide."""
+    limits = {}
+    if builder.config.activity_days is not None:
+        limits["active"] = builder.config.activity_days
+    silent = [stage.name for stage in builder.taxonomy.stages if stage.silent == "purchase"]
+    if silent and _LAPSE in builder.taxonomy.parameters:
+        limits[silent[0]] = int(builder.taxonomy.parameters[_LAPSE])
+    return limits
 
 
 def _groups(customers: Array, scores: pd.DataFrame) -> pd.DataFrame:

@@ -6,13 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from flows.setup.horizon_suggestions import (
-    RETURNING,
-    Spells,
-    Suggestion,
-    gap_quantiles,
-    return_curve,
-)
+from features.history.order_spells import Spells
+from flows.setup.horizon_suggestions import RETURNING, Suggestion, gap_quantiles, return_curve
 from models.plots.figure_style import COLOURS, TEXT_COLOUR, blank_figure
 
 

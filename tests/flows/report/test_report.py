@@ -195,7 +195,7 @@ def test_every_figure_draws_the_numbers_of_its_table(report: ReportData) -> None
     drawn = draw_figures(report)
     assert set(drawn) >= {
         "sizes", "trend", "flow", "movers", "migration", "quadrant", "members", "reliability",
-        "gains", "deciles",
+        "gains", "deciles", "outlook",
     }  # fmt: skip
     for figure in drawn.values():
         text = json.dumps(figure.spec())

@@ -15,10 +15,11 @@ from features.aggregates.daily_aggregates import tally
 from features.calendar import day_number
 from features.config import config as configs
 from features.errors import UserError
+from features.history.order_spells import Spells
 from features.table.snapshot_builder import Builder
 from flows.commands.cli import app
 from flows.setup.horizon_plots import return_figure, return_figure_data
-from flows.setup.horizon_suggestions import Spells, gap_quantiles, return_curve, suggest_horizons
+from flows.setup.horizon_suggestions import gap_quantiles, return_curve, suggest_horizons
 
 FIRST = dt.date(2022, 1, 1)
 BASE = """\
