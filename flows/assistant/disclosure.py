@@ -41,7 +41,8 @@ def hidden_groups(sizes: Sequence[int], total: int) -> list[bool]:
     sizes
         Customers of each group.
     total
-        Customers of all groups, whose number is shown; those in no group count as hidden.
+        Customers of all groups, whose number is shown; those in no group count as hidden. If it is
+        smaller than the groups together, they overlap, and nothing follows from it.
 
     Returns
     -------
@@ -53,7 +54,7 @@ def hidden_groups(sizes: Sequence[int], total: int) -> list[bool]:
     for number in by_size:
         rest = total - sum(size for size, is_hidden in zip(sizes, hidden, strict=True)
                            if not is_hidden)  # fmt: skip
-        if rest == 0 or rest >= FEWEST:
+        if rest <= 0 or rest >= FEWEST:
             break
         hidden[number] = True
     return hidden

@@ -34,6 +34,10 @@ def test_nothing_is_hidden_without_a_small_group(sizes: list[int]) -> None:
     assert not any(hidden_groups(sizes, sum(sizes)))
 
 
+def test_groups_that_overlap_are_judged_one_by_one() -> None:
+    assert hidden_groups([100, 100, 29], 100) == [False, False, True]
+
+
 def unions(division: np.ndarray) -> list[frozenset[int]]:
     """Customers of every union of groups."""
     groups = [frozenset(np.flatnonzero(division == code).tolist()) for code in set(division)]

@@ -19,6 +19,7 @@ from features.metrics.stage_metrics import FEWEST
 from features.storage.result_tables import CAMPAIGN_EFFECTS, PREDICTION_ACCURACY, write_results
 from features.storage.scores_store import STORE_FILE, read_current
 from flows.assistant.questions import Answers, Question
+from flows.services.life_cycle_metrics import stage_metrics
 from tests.flows.assistant.crowd import CUSTOMERS, publish_crowd
 from tests.flows.shop import Shop
 
@@ -103,6 +104,25 @@ def test_counts_and_means_are_those_of_the_scores(output: Path, answers: Answers
         assert row["p_churn"] == pytest.approx(of_group["p_churn"].mean(), rel=0.05)
         assert row["expected_spend"] == pytest.approx(of_group["clv"].sum(), rel=0.12)
     assert forecast["all"]["clv"] == pytest.approx(scores["clv"].mean(), rel=0.05)
+
+
+def test_metrics_are_those_of_the_command_rounded(output: Path, answers: Answers) -> None:
+    table = stage_metrics(output, first=None, to=None, every=None)
+    plain = {
+        (str(row.period_start)[:7], row.stage if isinstance(row.stage, str) else None, row.key): row
+        for row in table.itertuples()
+        if row.key is not None and not isinstance(row.source, str)
+    }
+    shown = 0
+    for stage in (None, "lapsed", "retention"):
+        for row in named(answers, "stage_metrics").answer(stage=stage):
+            expected = plain[row["month"], stage, row["metric"]]
+            assert (row["n"] is None) or abs(row["n"] - expected.n) <= FEWEST / 2
+            if row["value"] is not None:
+                shown += 1
+                assert row["value"] == pytest.approx(expected.value, rel=0.05)
+                assert expected.n >= FEWEST
+    assert shown > 50
 
 
 def test_groups_that_differ_from_others_by_one_person_are_left_out(answers: Answers) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -226,25 +227,27 @@ def test_inner_addresses_need_permission_and_variables_must_be_there(
 
 
 def test_a_run_tells_and_the_command_shows_what_waits(
-    shop: Shop, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, tmp_path: Path, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = yaml.safe_load((shop.output / "config.yaml").read_text(encoding="utf-8"))
+    output = tmp_path / "out"
+    shutil.copytree(shop.output, output)
+    config = yaml.safe_load((output / "config.yaml").read_text(encoding="utf-8"))
     config["webhooks"] = [{"name": "crm", "url": "CRM_URL", "signed_with": "CRM_SECRET"}]
-    (shop.output / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    done = stagecast("target", "--output", shop.output)
+    (output / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    done = stagecast("target", "--output", output)
     assert done.returncode == 0, done.stderr
     assert "webhook crm: an address of another form" in " ".join(done.stderr.split())
     config["webhooks"][0]["allow_private"] = True
-    (shop.output / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    (waiting,) = files(shop.output, "pending")
-    (path,) = (shop.output / "webhooks" / "pending").glob("*.json")
+    (output / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    (waiting,) = files(output, "pending")
+    (path,) = (output / "webhooks" / "pending").glob("*.json")
     path.write_text(json.dumps(waiting | {"next_at": "2020-01-01T00:00:00+00:00"}))
-    done = stagecast("webhooks", "--output", shop.output, "--json", "-")
+    done = stagecast("webhooks", "--output", output, "--json", "-")
     assert done.returncode == 0, done.stderr
     (message,) = json.loads(done.stdout)
     assert (message["target"], message["state"], message["attempts"]) == ("crm", "delivered", 2)
     assert len(inbox.received) == 1
     monkeypatch.delenv("CRM_SECRET")
-    done = stagecast("webhooks", "--output", shop.output)
+    done = stagecast("webhooks", "--output", output)
     assert done.returncode == 2
     assert "CRM_SECRET" in done.stderr
