@@ -71,6 +71,7 @@ _COLUMN_LABELS = {
     "expected_transition_at": "expected date of a stage change",
     "lapses_at_if_silent": "lapse date without activity",
     "p_churn": "churn risk",
+    "churn_band": "churn risk band",
     "p_first_purchase": "chance of a first purchase",
     "p_reactivate": "chance of coming back",
     "p_any_order": "chance of an order",

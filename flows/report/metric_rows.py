@@ -8,6 +8,10 @@ import pandas as pd
 
 from flows.report.figure import cell_text
 
+_PLAIN_NAMES = {
+    "historic_clv": "spent so far, per customer",
+    "predicted_clv": "expected spend, per customer",
+}
 _WIDTH, SPARKLINE_HEIGHT = 120.0, 26.0
 
 
@@ -18,7 +22,7 @@ class MetricRow:
     Attributes
     ----------
     metric
-        Name in the stage model; metrics added by stagecast have a star.
+        Name in the stage model, or plainer words; metrics added by stagecast have a star.
     latest, before, n, period
         The latest value, the previous one, the count it is based on, and its month.
     line
@@ -79,9 +83,8 @@ def _block(stage: str, table: pd.DataFrame, currency: str) -> MetricBlock:
 
 
 def _name(row: pd.Series) -> str:
-    label = str(row["metric"])
-    if row["key"] in ("historic_clv", "predicted_clv"):
-        label += f", {str(row['key']).split('_')[0]}"
+    # Spend of some weeks is no lifetime value, whatever the stage model calls it.
+    label = _PLAIN_NAMES.get(str(row["key"]), str(row["metric"]))
     if isinstance(row["source"], str):
         label += f", {row['source']}"
     return f"{label} *" if row["ours"] else label

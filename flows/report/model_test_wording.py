@@ -10,7 +10,7 @@ from models.metrics.shown_metrics import DECIDING_METRIC
 
 MODEL_TITLES = {
     "churn": "Churn risk",
-    "clv": "Customer lifetime value (CLV)",
+    "clv": "Expected spend",
     "transition": "Next stage",
     "stage": "Current stage",
     "lead": "Lead score",

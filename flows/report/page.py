@@ -39,6 +39,7 @@ from flows.report.model_test_wording import (
 )
 from flows.report.order_gaps import order_gaps_figure
 from flows.report.payback_figure import payback_figure
+from flows.report.plain_words import exclusion_text, stage_text
 from flows.report.purchase_figures import cohorts_figure, recency_figure
 from flows.report.report_data import FLOW_DATES, ReportData
 from flows.report.result_figures import (
@@ -183,6 +184,7 @@ def render_page(report: ReportData) -> str:
                    for headline in headlines(report)],
         takeaways=takeaways(report),
         stages=sorted(report.stages, key=lambda s: stage_order.index(s.name)),
+        stage_texts={s.name: stage_text(s.description, report.parameters) for s in report.stages},
         stage_colours=colours,
         segments=SEGMENTS,
         segment_colours=segment_colours(),
@@ -191,6 +193,7 @@ def render_page(report: ReportData) -> str:
         books=totals_sentence(report.books, report.currency),
         totals_note=totals_note(report.run, report.totals),
         value_days=_first(report.scores, "clv_horizon_days"),
+        churn_days=_first(report.scores, "churn_horizon_days"),
         plan=_plan_rows(report),
         exclusions=_exclusion_rows(report),
         results=result_rows(report.results, report.plan, report.currency),
@@ -317,8 +320,8 @@ def _exclusion_rows(report: ReportData) -> list[dict[str, Any]]:
     titles = dict(zip(report.plan["campaign_id"], report.plan["title"], strict=True))
     frame = report.exclusions[report.exclusions["customers"] > 0]
     return [
-        {"title": titles.get(row.campaign_id, row.campaign_id), "reason": row.reason,
-         "customers": int(row.customers)}
+        {"title": titles.get(row.campaign_id, row.campaign_id),
+         "reason": exclusion_text(str(row.reason), titles), "customers": int(row.customers)}
         for row in frame.itertuples()
     ]  # fmt: skip
 

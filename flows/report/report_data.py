@@ -104,6 +104,8 @@ class ReportData:
     buyers, cohorts
         Buyers by last order and order days; what the buyers of each month did later
         (`flows.report.purchase_history`).
+    parameters
+        Values of the taxonomy's parameters.
     gaps, gap_limits
         Share of orders followed by another one, by days (`flows.report.order_gaps`); limits in days
         by the stage or state that they decide.
@@ -148,6 +150,7 @@ class ReportData:
     books: DataTotals
     buyers: pd.DataFrame
     cohorts: pd.DataFrame
+    parameters: Mapping[str, float]
     gaps: pd.DataFrame
     gap_limits: Mapping[str, int]
     payback: pd.DataFrame
@@ -222,6 +225,7 @@ def gather_report_data(space: Workspace, run_id: str) -> ReportData:
         guards=guard_findings(space, config),
         buyers=recency_and_frequency(days, net, _groups(builder.history.customers, scores), at),
         cohorts=cohorts(days, at),
+        parameters=builder.taxonomy.parameters,
         gaps=order_gaps(builder.history, at),
         gap_limits=_gap_limits(builder),
         payback=acquisition_payback(

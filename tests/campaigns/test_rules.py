@@ -165,7 +165,7 @@ def test_reasons_name_what_was_affirmed_with_the_rows_own_values() -> None:
     )
     frame = FRAME.assign(reason_1=["Orders less often", None, None, None])
     assert list(membership_reasons(rule, frame, MOMENT)) == [
-        "churn risk 50 %; churn band high; Orders less often",
+        "churn risk 50 %; churn risk band high; Orders less often",
         "churn risk 49 %",
         "",
         "churn risk 90 %",
