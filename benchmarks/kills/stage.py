@@ -85,9 +85,9 @@ class Stage:
 
 def keep_fits() -> None:
     """Fits give what is kept of them, and past dates are scored in this process."""
-    flows.train.workers = kept_workers  # type: ignore[attr-defined]
-    models.evaluation.backtest.workers = kept_workers  # type: ignore[attr-defined]
-    flows.backfill.workers = inline_workers  # type: ignore[attr-defined]
+    flows.train.worker_pool = kept_workers  # type: ignore[attr-defined]
+    models.evaluation.backtest.worker_pool = kept_workers  # type: ignore[attr-defined]
+    flows.backfill.worker_pool = inline_workers  # type: ignore[attr-defined]
 
 
 def quiet() -> None:

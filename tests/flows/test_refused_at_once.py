@@ -38,6 +38,7 @@ READING = {
     "score-events", "leads", "explain", "models", "catalog", "stages", "doctor", "why",
     "export-person", "metrics", "horizons", "init", "check", "runs", "presets", "bench", "policy",
     "serve", "mcp", "campaign",
+    "webhooks",  # sends what waits, and writes nothing where nothing does
 }  # fmt: skip
 
 

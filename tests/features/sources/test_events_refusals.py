@@ -53,8 +53,8 @@ BAD_TEXT: dict[str, tuple[str | bytes, dict[str, Any], tuple[str, ...]]] = {
         {"refunds": "reject"},
         ("1 purchases with a negative amount", "reject", "net"),
     ),
-    "too long a line": (HEADER + GOOD + "a,2021-01-05,1,secret\n", {}, ("Line: 4", "Found: 4")),
-    "too short a line": (HEADER + GOOD + "secret\n", {}, ("Line: 4", "Found: 1")),
+    "too long a line": (HEADER + GOOD + "a,2021-01-05,1,secret\n", {}, ("line 4, with 4", "the last lines")),
+    "too short a line": (HEADER + GOOD + "secret\n", {}, ("line 4, with 1", "the last lines")),
     "an open quote": (HEADER + GOOD + '"secret,2021-01-05,1\n', {}, ("unterminated quote",)),
     "another encoding": (
         HEADER.encode() + "Müller,2021-01-05 12:00,1\n".encode("latin-1"), {}, ("utf-8",)

@@ -46,7 +46,8 @@ def test_a_file_that_changed_after_the_copy_was_made_is_reported_until_it_is_use
     assert "changed" not in capsys.readouterr().err
     config.write_text(config.read_text(encoding="utf-8") + "seed: 5\n", encoding="utf-8")
     _prepared(output, None)
-    assert "shop.yaml has changed since" in " ".join(capsys.readouterr().err.split())
+    # The width of the terminal may part a long path anywhere.
+    assert "shop.yamlhaschangedsince" in "".join(capsys.readouterr().err.split())
     _prepared(output, str(config))
     capsys.readouterr()
     _prepared(output, None)
