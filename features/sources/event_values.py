@@ -111,7 +111,7 @@ def _allows(table: Table, name: str, cell: Value, word: str, csv_format: CsvForm
     if plain_word in (">0", "<0"):
         number = parse_number(table, name, csv_format, "only")
         return number > 0 if plain_word == ">0" else number < 0
-    return cell.lower() == word.strip().lower()
+    return cell.lower() == ibis.literal(word.strip()).lower()
 
 
 def _named_type(event_type: str | ColumnRef, cells: dict[str, Value]) -> Value:
@@ -124,7 +124,8 @@ def _named_type(event_type: str | ColumnRef, cells: dict[str, Value]) -> Value:
     if "" in event_type.words:
         written = written.fill_null("")
     branches: list[tuple[Any, Any]] = [
-        (written.lower() == word.strip().lower(), ibis.literal(name))
+        # The engine lowers both: Python makes two signs of the Turkish İ.
+        (written.lower() == ibis.literal(word.strip()).lower(), ibis.literal(name))
         for word, name in event_type.words.items()
     ]
     return ibis.cases(*branches, else_=written) if branches else written

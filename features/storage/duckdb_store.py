@@ -290,6 +290,8 @@ def _build(new_file: Path, output: Path, runs: Sequence[PublishedRun]) -> None:
             "campaign_id, rank NULLS LAST, customer_id"
         ).create("audience_members")
         records.boundary("audience written")
+        # A full disk shows here; later it would look like a missing table.
+        connection.execute("CHECKPOINT")
         _write_sync_tables(connection, output / STORE_FILE)
         history_files = [str(output / file) for run in history for file in run.score_files]
         connection.execute(_view("customer_scores_history", history_files))

@@ -9,7 +9,7 @@ from typing import Literal
 
 from features.contracts import LEFT_OUT, ROLES
 from features.errors import UserError
-from flows.setup.column_synonyms import role_of
+from flows.setup.column_synonyms import plain_name, role_of
 from flows.setup.datetime_formats import TimeForm
 from flows.setup.readings import counted, is_purchase
 from flows.setup.source_draft import SourceProposal
@@ -117,8 +117,9 @@ def apply_roles(sources: Sequence[SourceProposal], roles: Mapping[str, str]) -> 
     UserError
         For a word that no source has.
     """
-    written = {word.lower() for source in sources for word in words_of_source(source)}
-    unknown = [word for word in roles if word.lower() not in written]
+    written = {word for source in sources for word in words_of_source(source)}
+    plain = {plain_name(word) for word in written}
+    unknown = [word for word in roles if plain_name(word) not in plain]
     if unknown:
         raise UserError(
             f"--role {unknown[0]}={roles[unknown[0]]}",
@@ -131,7 +132,7 @@ def apply_roles(sources: Sequence[SourceProposal], roles: Mapping[str, str]) -> 
             word: role
             for word in words_of_source(source)
             for name, role in roles.items()
-            if name.lower() == word.lower()
+            if plain_name(name) == plain_name(word)
         }
         if spoken:
             _give_roles(source, spoken)

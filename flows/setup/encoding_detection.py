@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from charset_normalizer import from_bytes
 
+from features.sources.number_text import number_value
 from flows.setup import column_synonyms
 
 # Lead bytes of the frequent characters of each East Asian encoding; a wrong guess hits others.
@@ -41,11 +42,15 @@ _MEANINGS = (
     column_synonyms.EVENT_TYPE,
 )
 _HUNGARIAN = re.compile("rendel[ée]s|vev[őo]|mennyis[ée]g|összeg|számla|megnevezés|teljesít")
+_OF_NAMES = (
+    "°№ºª€£¥（）・／：\u00a0\u2019\u064b\u0651\u0e31\u0e34"  # beside letters in names of columns
+)
 _OF_WORDS = "°№"  # N° is a word, too
 _CELLS = re.compile(rb"[,;\t|\r\n]+")
 _HEADER_LINES = 5  # names of columns stand in one of the first ones, below titles
 _FREQUENT_SHARE = 0.9
-_SAMPLE_BYTES = 200_000
+_SAMPLE_BYTES, _AMOUNT_BYTES = 200_000, 20_000
+_MOST_AMOUNTS = 3  # that tell as much as names of columns
 
 
 def detect_encoding(head: bytes, *, cut: bool) -> str:
@@ -85,20 +90,29 @@ def _hungarian(content: bytes) -> bool:
 
 
 def _by_names(header: bytes, content: bytes, guess: str) -> str:
-    """The encoding in which more columns have known names than in the one that was guessed.
+    """The encoding with more names of columns that are known, and more amounts that are numbers.
 
-    Few characters tell little of their encoding; a word that means customer, order or amount does.
+    Few characters tell little of their encoding; a word that means customer, order or amount does,
+    and so does a sign of money (Kč, zł).
     """
-    cells = {cell.strip(b" \"'") for cell in _CELLS.split(header) if not cell.isascii()}
+    cells, rows = ({cell.strip(b" \"'") for cell in _CELLS.split(part) if not cell.isascii()}
+                   for part in (header, content[:_AMOUNT_BYTES]))  # fmt: skip
+    money = [cell for cell in rows if cell[:1].isdigit() or cell[-1:].isdigit()][:_MOST_AMOUNTS]
     known: dict[str, int] = {}
     for encoding in dict.fromkeys((guess, *_LATIN, *_SLAVIC, *_FREQUENT, *_OTHERS)):
         if _decodes(content, encoding):
             names = [cell.decode(encoding, errors="replace") for cell in cells]
-            known[encoding] = sum(_is_known(name) for name in names)
+            amounts = [cell.decode(encoding, errors="replace") for cell in money]
+            known[encoding] = sum(_is_known(name) for name in names) + sum(
+                number_value(amount, sign) is not None for amount in amounts for sign in ".,"
+            )
     return max(known, key=lambda encoding: known[encoding], default=guess)
 
 
 def _is_known(name: str) -> bool:
+    """Whether a name is a word of a column, and no string of lines, boxes and soft hyphens."""
+    if any(sign > "\x7f" and not (sign.isalnum() or sign in _OF_NAMES) for sign in name):
+        return False
     return any(column_synonyms.synonym_rank(name, words) is not None for words in _MEANINGS)
 
 

@@ -19,7 +19,7 @@ _PERSON = (
     "|покупателя|заказчик|пользователь|пользователя|顧客|会員|お客様|ユーザー|購入者|客户|客戶|用户|會員"
     "|会员|买家|고객|회원|사용자|구매자"
     "|vevo|vevoi|vasarlo|ugyfel|megrendelo|πελατης|πελατη|العميل|عميل|الزبون|לקוח|הלקוח|клієнт|клієнта|покупець"
-    "|khach_hang|pelanggan|pembeli|kupac|kupca|narucitelj|cumparator|famiglia|famille|familia|familie|haushalt|nucleo|(?:beguenstigter|begunstigter|auftraggeber|empfanger)(?:_(?:zahlungspflichtiger|empfanger))?|zahlungspflichtiger|tegenrekening|tegenpartij|ordonnateur|beneficiario|ordenante)"
+    "|khach_hang|pelanggan|pembeli|kupac|kupca|narucitelj|cumparator|famiglia|famille|familia|familie|haushalt|nucleo|(?:beguenstigter|begunstigter|auftraggeber|empfanger)(?:_(?:zahlungspflichtiger|empfanger))?|zahlungspflichtiger|tegenrekening|tegenpartij|ordonnateur|beneficiario|ordenante|eleves?|etudiant|apprenant|alumn[oa]|alun[oa]|allievo|alliev[ai]|schuler|leerling|uczen|ogrenci|ucenik|hallgato|tanulo|benevole|stranka|zakaznika|pacienta?|收货人|收件人)"
 )
 _ORDER = (
     "(?:commande|facture|achat|vente|pedido|compra|venta|venda|factura|fatura|encomenda|ordine"
@@ -59,6 +59,7 @@ CUSTOMER = (
 )
 TIME = (
     rf"{_DATE}(?:_(?:{_LINK})*{_ORDER})?|{_ORDER}_?{_DATE}",
+    rf"(?:买家|{_ORDER})?_?(?:创建|支付|付款|成交){_DATE}",
     rf"{_DATE}_(?:{_LINK})*\w+",
 )
 ORDER = (rf"(?:{_ID}_(?:{_LINK})*)?{_ORDER}(?:_?{_ID})?", rf"{_ORDER}_(?:{_LINK})*{_ID}")
@@ -197,7 +198,7 @@ CONTRACT_END = (
 )
 # The sum of other rows.
 TOTAL = (
-    "συνολο|γενικο_συνολο|(mind)?osszesen|всього|разом|المجموع|סה_כ|tong_cong|jumlah|ukupno"
+    "skupaj|sveukupno|spolu|kokku|viso|kopa|yhteensa|samtals|συνολο|γενικο_συνολο|(mind)?osszesen|всього|разом|المجموع|סה_כ|tong_cong|jumlah|ukupno"
     "|summe|zwischensumme|gesamt(?:summe)?|somme|sous_total|suma|somma|totale|totaal|итого|合計"
     "|小計|合计"
 )

@@ -13,7 +13,7 @@ from flows.setup.order_states import (
     state_in,
     surely_order_states,
 )
-from flows.setup.readings import amounts, counted, is_purchase
+from flows.setup.readings import amounts, as_word, counted, is_purchase
 from flows.setup.source_draft import SourceProposal, best_column, used_columns
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
@@ -31,9 +31,9 @@ _OF_SHIPPING = re.compile(
 
 def words_of(column: ColumnProfile) -> tuple[str, ...]:
     """Distinct words of a column, in the whole table where it was looked at as a whole."""
-    return column.types or tuple(
-        sorted({str(cell).strip() for cell in column.cells.dropna().unique()})
-    )
+    if column.types:
+        return column.types
+    return tuple(sorted({as_word(cell) for cell in column.cells.dropna().unique()}))
 
 
 def state_column(found: SourceProposal, table: ProfiledTable) -> ColumnProfile | None:
@@ -48,7 +48,7 @@ def state_columns(found: SourceProposal, table: ProfiledTable) -> list[ColumnPro
     free = {
         name: column
         for name, column in table.columns.items()
-        if column.kind in ("text", "flag")
+        if (column.kind in ("text", "flag") or (column.kind == "number" and column.distinct == 2))
         and name not in used
         and 0 < column.distinct <= _MOST_STATES
     }
@@ -211,7 +211,7 @@ def _is_negative(found: SourceProposal, column: ColumnProfile, word: str) -> boo
     amount = amounts(found)
     if amount is None:
         return False
-    rows = (column.cells.astype("object") == word).reset_index(drop=True)
+    rows = column.cells.map(as_word, na_action="ignore").reset_index(drop=True) == word
     return bool((amount[rows].dropna() < 0).mean() > 0.5)
 
 

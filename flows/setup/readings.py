@@ -34,6 +34,13 @@ def _numbers(cells: pd.Series) -> pd.Series:
     return pd.to_numeric(cells, errors="coerce").astype(float)
 
 
+def as_word(cell: object) -> str:
+    """A cell as its file has it: 1 for a number kept as 1.0."""
+    if isinstance(cell, float) and cell.is_integer():
+        return f"{cell:.0f}"
+    return str(cell).strip()
+
+
 def counted(found: SourceProposal, rows: pd.Series | None = None) -> str:
     """Orders and money of some sampled rows (default: all), in words."""
     table = found.table
@@ -58,7 +65,7 @@ def is_allowed(found: SourceProposal) -> pd.Series:
         elif "*" in words:
             allowed &= cells.notna()
         else:
-            written = cells.astype("object").map(lambda cell: str(cell).strip().lower())
+            written = cells.astype("object").map(lambda cell: as_word(cell).lower())
             plain = [word.strip().lower() for word in words]
             allowed &= written.isin(plain) | (cells.isna() & ("" in plain))
     return allowed
@@ -77,6 +84,6 @@ def is_purchase(found: SourceProposal) -> pd.Series:
         written = written.where(written.notna(), other)
     words = {word.lower(): name for word, name in kind.get("words", {}).items()}
     written = written.where(written.notna(), "" if "" in words else None)
-    types = written.map(lambda cell: words.get(str(cell).strip().lower(), str(cell)))
+    types = written.map(lambda cell: words.get(as_word(cell).lower(), as_word(cell)))
     bought = {"purchase", *found.roles.get("purchase", ())} - {LEFT_OUT}
     return types.isin(bought) & written.notna() & is_allowed(found)

@@ -35,7 +35,7 @@ BOOK = {
     "offer": {"text": "20 %", "discount": 0},
     "contact_cost": 0.5,
     "control_share": 0,
-    "success": {"metric": "orders", "within_days": 60},
+    "success": {"metric": "elsewhere", "means": "orders", "within_days": 60},
     "priority": 10,
 }
 

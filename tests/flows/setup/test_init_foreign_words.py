@@ -39,6 +39,8 @@ def orders_and_revenue(content: dict[str, object]) -> tuple[int, float]:
         ("الحالة", "مدفوعة", "ملغاة"),
         ("Κατάσταση", "Ολοκληρώθηκε", "Ακυρώθηκε"),
         ("Storniert", "Nein", "Ja"),
+        ("valid", "1", "0"),
+        ("Sipariş Statüsü", "Teslim Edildi", "İptal Edildi"),
     ],
 )
 @pytest.mark.parametrize("named", [False, True], ids=["found", "named"])
