@@ -21,8 +21,10 @@ _EQUAL_SHARE = (
 
 
 _ONE_OF_TWO = 0.98  # share of a ledger's rows with either a debit or a credit
+_GROWTH = 1.15  # mean total of orders with several lines, at least, by that of orders with one
 _FEWEST_PRICES = 20  # from which their last digits say something
 _NO_CENTS = {"JPY", "KRW", "CLP", "HUF", "VND", "IDR", "PYG", "ISK", "UGX", "COP", "INR", "RSD"}
+_OF_CUSTOMERS = 0.5  # as often as the other side's a side's rows must name a customer
 _SAME_SUM = 0.002  # sums that differ by less are the same amounts
 
 
@@ -136,7 +138,11 @@ def _propose_debits(
     if not is_ledger or not has_debit.any() or not has_credit.any():
         return False
     readings = {}
-    for column, other in ((credit, debit), (debit, credit)):
+    sides = [(credit, debit), (debit, credit)]  # the last one is taken
+    who = found.table.columns[found.columns["customer_id"]].cells.reset_index(drop=True)
+    if who[has_debit].notna().mean() < _OF_CUSTOMERS * who[has_credit].notna().mean():
+        sides.reverse()  # a business' own statement: customers stand beside what came in
+    for column, other in sides:
         found.columns["value"] = column.name
         negative = (column.cells < 0).sum() > (column.cells > 0).sum()
         found.value_scale = -1.0 if negative else 1.0
@@ -146,12 +152,14 @@ def _propose_debits(
             _tell_money(found, table, column)
             return True
         found.alternatives["value"] = (column.name, other.name)
+    other, taken = sides[0][0], sides[1][0]
+    words = {debit.name: "debits", credit.name: "credits"}
     found.notes["value"] = (
-        f"CHECK: every row is a debit or a credit, and debits are read as purchases: "
-        f"{readings[debit.name]}; credits: {readings[credit.name]}. For those: --column "
-        f"'value={credit.name}'."
+        f"CHECK: every row is a debit or a credit, and {words[taken.name]} are read as purchases: "
+        f"{readings[taken.name]}; {words[other.name]}: {readings[other.name]}. For those: --column "
+        f"'value={other.name}'."
     )
-    _tell_money(found, table, debit)
+    _tell_money(found, table, taken)
     return True
 
 
@@ -342,7 +350,20 @@ def _of_the_order(
         len(several) >= 5
         and bool(same.mean() >= _EQUAL_SHARE)
         and bool(at_once.mean() >= 1 - _EQUAL_SHARE)
+        and _grows_with_lines(lines)
     )
+
+
+def _grows_with_lines(lines: pd.DataFrame) -> bool:
+    """Whether orders with more lines have larger amounts, as totals do and prices of one line not.
+
+    True where too few orders tell.
+    """
+    orders = lines.groupby("order")["amount"].agg(["size", "first"])
+    alone, several = orders["first"][orders["size"] == 1], orders["first"][orders["size"] > 1]
+    if min(len(alone), len(several)) < _FEWEST_PRICES:
+        return True
+    return bool(several.mean() > _GROWTH * alone.mean())
 
 
 def _decimals(cells: pd.Series) -> int:

@@ -13,7 +13,8 @@ CUSTOMER = (
     r"(customer|client|user|member|household|shopper|buyer|cust|kunden?|cliente?)_?"
     r"(id|no|nr|num|number|key|code|ref|nummer|uuid|hash)",
     r"customer|client|user|member|household|shopper|buyer|kunde|cliente",
-    r"(customer|client|user|member|buyer)_?(user_?name|login|handle)",
+    r"id_(customer|client|user|member|buyer|contact)",
+    r"(customer|client|user|member|buyer|consumer)_?(user_?name|login|handle|names?|contacts?)",
     r"payer|payee|purchaser|patron|(customer|client|member|loyalty|bonus)s?_?card|(bill|sold)_?to"
     r"|bought_by|ordered_by|paid_by",
     r"(account|contact|person|subscriber|profile|card|loyalty)_?(id|no|nr|number|key|uuid)",
@@ -21,7 +22,7 @@ CUSTOMER = (
     *foreign_words.CUSTOMER,
     r"(donor|patient|guest|tenant|subscriber|player|student|pupil|learner|parent|resident|attendee"
     r"|supporter|reader|passenger|traveller|owner|lead|company|organi[sz]ation|account|debtor|party)"
-    r"(_?(id|no|nr|number|ref|key|uuid|name|card))?|particulars",
+    r"(_?(id|no|nr|number|ref|key|uuid|name|card))?|particulars|(other|counter)_?party(_info)?",
     r"(kunden?|mitglieds?|bonus|treue|stamm_?kunden?)_?karten?(_?(nr|nummer|id))?|debitor(_?(nr|nummer))?",
     r"(distinct|c|u|m)_?id|cust|usr|user_?name|login|who|phone(_number)?|msisdn",
 )
@@ -107,7 +108,7 @@ ORDER = (
     r"(order|basket|invoice|transaction|receipt|ticket|cart|checkout|purchase|sale|booking|bestell"
     r"|bestellung|rechnungs?|auftrags?|bon|deal|opportunity|gift|donation|bill|reservation|rental)s?_?"
     r"(id|no|nr|num|number|nummer|key|ref|code|name)",
-    r"order|basket|invoice|receipt|bon",
+    r"order|basket|invoice|receipt|bon|id_(order|invoice|cart|booking)",
     r"(ord|inv|txn|trans|tran|trx|rcpt|chk)_?(id|no|nr|num|number|ref)|oid|txn|trx|doc(ument)?_?(no|nr|number)",
     *foreign_words.ORDER,
 )

@@ -17,6 +17,7 @@ _CODE_NAMES = re.compile(
 )
 _MOST_CELLS = 50_000
 _FEWEST_CELLS = 20  # fewer say nothing of a constant
+_STAFF, _ROWS_OF_STAFF = 4, 100  # so few people, with so many rows each, are no customers
 _ONE_PERSON = 0.98  # share of the keys that must have one name
 _MOST_KEYS = 2.0  # for each name; more are orders, not people
 _FEWEST_ROWS = 1.1  # for each key; keys of people come back
@@ -64,7 +65,11 @@ def _by_name(table: ProfiledTable) -> ColumnProfile | None:
     def may_be(column: ColumnProfile) -> bool:
         # One customer in all rows is the owner of the account.
         constant = column.distinct == 1 and len(column.cells) >= _FEWEST_CELLS
-        return column.filled > 0 and column.kind in ("text", "number") and not constant
+        # A few people in all rows are those at the till.
+        staff = column.distinct <= _STAFF and len(column.cells) >= _ROWS_OF_STAFF * _STAFF
+        return (
+            column.filled > 0 and column.kind in ("text", "number") and not constant and not staff
+        )
 
     return best_column(table.columns, column_synonyms.CUSTOMER, may_be) or best_column(
         table.columns, column_synonyms.EMAIL, may_be

@@ -146,6 +146,8 @@ def _typed(found: SourceProposal, table: ProfiledTable, column: ColumnProfile) -
             f"CHECK: {shown} in {column.name!r}: of unknown meaning, so these rows are ignored. If "
             "one of them is a purchase: --role 'WORD=purchase'."
         )
+    if "value" in found.columns:
+        _paid_back_is_a_refund(found, column, roles)
     if "purchase" not in roles and "value" in found.columns:
         _paid_type_is_a_purchase(found, column, roles)
     found.roles = roles
@@ -166,6 +168,20 @@ def _type_column(found: SourceProposal, table: ProfiledTable) -> ColumnProfile |
         return bool(len(recognised)) and float(recognised.mean()) > least
 
     return best_column(table.columns, column_synonyms.EVENT_TYPE, telling)
+
+
+def _paid_back_is_a_refund(
+    found: SourceProposal, column: ColumnProfile, roles: dict[str, list[str]]
+) -> None:
+    """Of types that no name tells, those with negative amounts only are refunds."""
+    amount = amounts(found)
+    assert amount is not None
+    cells = column.cells.reset_index(drop=True).astype("object")
+    for word in [word for word in found.ignored if not role_of(word)[0]]:
+        own = amount[cells == word].dropna()
+        if len(own) and (own < 0).all() and (amount > 0).mean() > (amount < 0).mean():
+            found.ignored.remove(word)
+            roles.setdefault("refund", []).append(word)
 
 
 def _paid_type_is_a_purchase(

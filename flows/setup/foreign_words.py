@@ -9,7 +9,7 @@ _LINK = "(?:de|du|des|da|do|dos|das|del|della|dell|di|d|la|le|el|van|der|des|l|o
 _ID = (
     "(?:id|identifiant|identificador|identificativo|no|nr|n|num|numero|nummer|numer|cislo|code"
     "|codigo|codice|kod|login|numarasi|номер|код|番号|コード|编号|編號|号|번호|아이디"
-    "|azonosito(?:ja)?|szam|szama|sorszam|αριθμος|κωδικος|رقم|מספר|ma|so|nomor|kode|broj|numar|cod)"
+    "|azonosito(?:ja)?|szam|szama|sorszam|αριθμος|κωδικος|رقم|מספר|ma|so|nomor|kode|broj|numar|cod|reference|referencia|riferimento|referenz|ref)"
 )
 _PERSON = (
     "(?:odberatel|kupujacy|kupujacego|nabywca|nabywcy|client|cliente|clienti|clientes|kunde|kunden|klant|klanten|klient|klienta|kund|kundens"
@@ -54,6 +54,8 @@ CUSTOMER = (
     rf"(?:{_ID}_(?:{_LINK})*)?{_PERSON}(?:_?{_ID})?",
     rf"{_PERSON}_(?:{_LINK})*{_ID}",
     rf"(?:اسم|שם|ten|nama|ime|nume|nombre|nom|nome|naam|navn|имя|имя|ονομα)_(?:{_LINK})*{_PERSON}",
+    "naam|navn|namn|nimi|maksaja|priimek_in_ime|ime_in_priimek|imie_i_nazwisko|ime_i_prezime"
+    "|nom_et_prenom|nom_prenom|nombre_y_apellidos?|cognome_e_nome|nachname_vorname",
     rf"{_PERSON}_(?:neve|nev|naam|navn|namn|jmeno|nazwa|имя|adi|ονομα)",
     rf"{_PERSON}_?(?:名前?|氏名|姓名|名称|様|이름|명)",
 )
@@ -85,7 +87,7 @@ UNIT_PRICE = (
     "|cena(_jednostkowa)?|pris|a_pris|hinta|birim_fiyat|fiyat|цена|単価|价格|单价|單價|価格|단가|(상품_?)?가격",
 )
 EMAIL = (
-    "e_?mail_?cim|courriel|correo(_electronico)?|adresse_e?_?mail|e_?posta|почта|メール(アドレス)?(_(請求先|購入者|注文者|お客様))?|邮箱|电子邮箱"
+    "e_?mail_?cim|(e_?mail|courriel)_(payeur|acheteur|client|du_client|participant)|courriel|correo(_electronico)?|adresse_e?_?mail|e_?posta|почта|メール(アドレス)?(_(請求先|購入者|注文者|お客様))?|邮箱|电子邮箱"
     "|이메일",
 )
 CURRENCY = (

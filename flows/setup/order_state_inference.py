@@ -77,6 +77,10 @@ def propose_states(found: SourceProposal, column: ColumnProfile) -> bool:
         words[word] = kinds.get(str(state), LEFT_OUT)
         if state is None:
             unknown.append(word)
+    if "purchase" not in words.values() and unknown:
+        # One word must count: the most frequent of those that nothing is known of.
+        written = column.cells.map(as_word, na_action="ignore")
+        words[max(unknown, key=lambda word: int((written == word).sum()))] = "purchase"
     kind: dict[str, object] = {"column": column.name, "words": words}
     if column.filled < _FULL and not _fill(found, column):
         return False
@@ -90,7 +94,10 @@ def propose_states(found: SourceProposal, column: ColumnProfile) -> bool:
             f"{counted(found)}; as proposed: {counted(found, is_purchase(found))}."
         )
         if unknown:
-            found.notes["event_type"] += f" Unknown words: {', '.join(unknown[:_NAMED])}."
+            found.notes["event_type"] += (
+                f" Unknown words: {', '.join(map(repr, unknown[:_NAMED]))}; if one of them counts: "
+                "--role 'WORD=purchase'."
+            )
     return True
 
 

@@ -15,6 +15,10 @@ from flows.setup.table_profiling import ProfiledTable
 
 _FEWEST_ROWS = 30
 _FEWEST_HEADINGS = 5
+_FEWEST_MONTHS = 6
+_MONTH = re.compile(
+    r"[^\W\d_]{3,10}[-_ .'/]*(?:[0-9]{2}|[0-9]{4})|(?:19|20)[0-9]{2}[-_./][0-9]{1,2}"
+)
 _YEAR = re.compile(r"(?<![0-9])(19|20)[0-9]{2}(?![0-9])")
 _MOST_FILLED = 0.6  # share of the rows with a customer, above which gaps are guests
 
@@ -81,6 +85,14 @@ def refuse_years(table: ProfiledTable) -> None:
         stem, year = _YEAR.sub("", name).strip(), _YEAR.search(name)
         if year is not None:
             years.setdefault(stem, []).append(name)
+    months = [name for name in table.columns if _MONTH.fullmatch(name.strip())]
+    if len(months) >= _FEWEST_MONTHS and _all(table, months, "number"):
+        raise UserError(
+            table.name,
+            found=f"a column for each month: {', '.join(months[:3])}, ...",
+            expected="one row a payment, with one column of dates and one of amounts",
+            hint="put the months below each other (unpivot), with their first day in a column",
+        )
     repeated = {stem: names for stem, names in years.items() if len(names) > 1}
     dates = [names for names in repeated.values() if _all(table, names, "time")]
     amounts = [names for names in repeated.values() if _all(table, names, "number")]

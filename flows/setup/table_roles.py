@@ -101,10 +101,11 @@ def assemble(
     others = [t for t in tables if t not in people]
     if not others:
         others, people = people, []
+    for table in others:
+        refuse_years(table)
     if not any(_complete(table, given) for table in others):
         refuse_snapshot(others[0])
     for table in others:
-        refuse_years(table)
         refuse_headings(table)
         refuse_groups(table)
     joined, left_out = _with_parts(others, given, joins)

@@ -53,7 +53,9 @@ BAD_TEXT: dict[str, tuple[str | bytes, dict[str, Any], tuple[str, ...]]] = {
         {"refunds": "reject"},
         ("1 purchases with a negative amount", "reject", "net"),
     ),
-    "too long a line": (HEADER + GOOD + "a,2021-01-05,1,secret\n", {}, ("line 4, with 4", "the last lines")),
+    "too long a line": (
+        HEADER + GOOD + "a,2021-01-05,1,secret\n", {}, ("line 4, with 4", "the last lines"),
+    ),
     "too short a line": (HEADER + GOOD + "secret\n", {}, ("line 4, with 1", "the last lines")),
     "an open quote": (HEADER + GOOD + '"secret,2021-01-05,1\n', {}, ("unterminated quote",)),
     "another encoding": (

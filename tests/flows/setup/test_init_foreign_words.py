@@ -161,6 +161,36 @@ def test_surnames_beside_first_names_are_said_to_merge_people(tmp_path: Path) ->
     assert "surnames, with 'Prénom'" in str(content)
 
 
+def test_prices_of_equal_tickets_all_count(tmp_path: Path) -> None:
+    # Two tickets of one price in every third order: no total that stands on both lines.
+    rows = PLAIN.assign(amount=25.0, seat="a")
+    content = init(
+        tmp_path, file(tmp_path, "seats.csv", pd.concat([rows, rows[::3].assign(seat="b")]))
+    )
+    assert totals(content)[2] == 25.0 * (len(rows) + len(rows[::3]))
+
+
+def test_of_a_business_own_statement_what_came_in_is_bought(tmp_path: Path) -> None:
+    paid = PLAIN[["customer_id", "at"]].assign(paid_in=PLAIN["amount"], withdrawn=None)
+    fees = paid.assign(customer_id=None, paid_in=None, withdrawn=1.0)
+    content = init(tmp_path, file(tmp_path, "statement.csv", pd.concat([paid, fees])))
+    assert totals(content)[2] == TOTAL
+
+
+def test_two_people_in_all_rows_are_no_customers(tmp_path: Path) -> None:
+    rows = PLAIN.assign(user=np.where(LOST, "staff1", "staff2")).drop(columns="customer_id")
+    with pytest.raises(UserError, match="no column that names the customer"):
+        init(tmp_path, file(tmp_path, "till.csv", pd.concat([rows] * 4)))
+
+
+def test_types_with_negative_amounts_only_are_refunds(tmp_path: Path) -> None:
+    words = pd.Series(np.where(LOST, "Zzz", "Aaa"))
+    rows = PLAIN.assign(kind=words, amount=PLAIN["amount"].where(~LOST, -PLAIN["amount"]))
+    content = init(tmp_path, file(tmp_path, "x.csv", rows), "--column", "event_type=kind")
+    orders, _, revenue = totals(content)
+    assert (orders, revenue) == (kept()[0], pytest.approx(2 * kept()[1] - TOTAL, abs=0.02))
+
+
 def test_whole_amounts_of_saved_answers_may_be_cents(tmp_path: Path) -> None:
     cents = (PLAIN["amount"] * 100).round().astype(int) + 100
     path = tmp_path / "invoices.jsonl"
@@ -186,6 +216,10 @@ def test_a_column_a_year_is_refused(tmp_path: Path) -> None:
     rows = pd.DataFrame({"member_id": PLAIN["customer_id"], **years})
     with pytest.raises(UserError, match="columns that differ by their year: paid on 2022"):
         init(tmp_path, file(tmp_path, "members.csv", rows))
+    months = {f"{word}-23": PLAIN["amount"] for word in ("jan", "feb", "mrt", "apr", "mei", "jun")}
+    matrix = pd.DataFrame({"Naam": PLAIN["customer_id"], **months})
+    with pytest.raises(UserError, match="a column for each month: jan-23"):
+        init(tmp_path, file(tmp_path, "matrix.csv", matrix))
 
 
 @pytest.mark.parametrize(
