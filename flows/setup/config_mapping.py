@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from flows.setup.column_synonyms import snake_case
 from flows.setup.source_draft import SourceProposal
 
 BY_PURCHASES, BY_ENGAGEMENT = "stages/recency_frequency.yaml", "stages/omnisend.yaml"
+_SHOWN = 6  # columns named in an error
 _ENGAGED = ("touch", "intent", "lead")
 # Names of tables whose rows are visits in person: where nothing is bought, they are what repeats.
 _VISITS = re.compile(
@@ -45,13 +47,7 @@ def config_mapping(
     _count_visits_as_purchases(sources)
     roles, ignored = _roles(sources)
     if "purchase" not in roles:
-        raise UserError(
-            "DATA",
-            found=f"events of the roles {', '.join(sorted(roles)) or 'none'}, and no purchases",
-            expected="a table or an event type of orders: stages, churn and value are about them",
-            hint="bring the orders too, or name the columns: --column event_type=COLUMN, "
-            "--column value=COLUMN",
-        )
+        raise _no_purchases(sources, roles)
     currency = next((s.currency for s in sources if s.currency), "")
     decimals = max(s.decimals for s in sources)
     mapping: dict[str, Any] = {"name": name, "timezone": timezone}
@@ -69,6 +65,26 @@ def config_mapping(
     engaged = bool(set(roles) & set(_ENGAGED))
     mapping["stages"] = {"file": BY_ENGAGEMENT if engaged else BY_PURCHASES}
     return mapping
+
+
+def _no_purchases(sources: Sequence[SourceProposal], roles: Mapping[str, list[str]]) -> UserError:
+    """What to name, where nothing is a purchase: an amount, or a word that says what counts."""
+    numbers = [
+        column.name
+        for source in sources
+        for column in source.table.columns.values()
+        if column.kind == "number" and "value" not in source.columns
+    ]
+    shown = ", ".join(map(repr, numbers[:_SHOWN])) + (", ..." if len(numbers) > _SHOWN else "")
+    words = ", ".join(sorted(roles)) or "no known word"
+    unnamed = f"; numbers in columns with other names than amounts have: {shown}" if shown else ""
+    return UserError(
+        "DATA",
+        found=f"no purchases ({words}){unnamed}",
+        expected="a column of amounts or order numbers, or words that say which rows are orders",
+        hint="if one of these is the amount of an order: --column value=COLUMN; if a column says "
+        "what happened: --column event_type=COLUMN; if orders are in another file: bring it, too",
+    )
 
 
 def _count_visits_as_purchases(sources: tuple[SourceProposal, ...]) -> None:
