@@ -14,11 +14,19 @@ import pyarrow.parquet as pq
 from features.metrics.stage_metrics import FEWEST
 from features.storage.result_tables import PREDICTION_ACCURACY, read_results
 from features.storage.runs import PublishedRun, run_folder
-from flows.assistant.disclosure import dominated, hidden_groups, rounded_count, significant
+from flows.assistant.disclosure import (
+    dominated,
+    hidden_groups,
+    rounded_count,
+    significant,
+    tells_of_few,
+)
 from flows.services.measurement_files import read_effects
 
 _SIZES = ("eligible", "members", "treatment", "control")
-_EFFECTS = ("treatment", "control", "difference", "low", "high", "incremental_total", "cost_total")
+_ARMS = ("treatment", "control")
+_EFFECTS = ("difference", "low", "high")
+_TOTALS = ("incremental_total", "cost_total")
 _ACCURACY = ("predicted", "actual", "low", "high")
 _MOST_ROWS = 200  # of results in one answer
 
@@ -87,8 +95,10 @@ def campaign_effects(output: Path, campaign: str | None) -> list[dict[str, Any]]
     -------
     list of dict
         campaign_id, by, group, outcome, people in both arms (multiples of 30), their means, the
-        difference with its 95 % interval, incremental_total, cost_total and answer. Only rows with
-        at least 30 people in both arms, and only where those left out are no fewer.
+        difference with its 95 % interval, incremental_total, cost_total (of the shown number of
+        people) and answer. Only rows with at least 30 people in both arms, and only where those
+        left out are no fewer. The means of a response are null unless in both arms at least 30
+        people responded, and 30 did not.
     """
     effects = read_effects(output)
     if campaign is not None:
@@ -118,11 +128,24 @@ def campaign_effects(output: Path, campaign: str | None) -> list[dict[str, Any]]
 
 
 def _effect(row: Mapping[Any, Any]) -> dict[str, Any]:
+    people = rounded_count(row["n_treatment"])
+    # One arm and the difference would tell the other arm.
+    is_telling = row["outcome"] == "response" and any(
+        tells_of_few(float(row[arm]), int(row[f"n_{arm}"])) for arm in _ARMS
+    )
+
+    def of_shown_people(total: float) -> float | None:
+        # An exact total over a mean, or over the price of a message, would tell their number.
+        mean = significant(total / row["n_treatment"])
+        return None if mean is None or people is None else significant(mean * people)
+
     return {
         "group": row["group_name"],
-        "people_treatment": rounded_count(row["n_treatment"]),
+        "people_treatment": people,
         "people_control": rounded_count(row["n_control"]),
+        **{name: None if is_telling else significant(float(row[name])) for name in _ARMS},
         **{name: significant(float(row[name])) for name in _EFFECTS},
+        **{name: of_shown_people(float(row[name])) for name in _TOTALS},
         "answer": row["answer"],
     }
 

@@ -60,6 +60,49 @@ def hidden_groups(sizes: Sequence[int], total: int) -> list[bool]:
     return hidden
 
 
+def tells_of_few(share: float, size: int) -> bool:
+    """Return True if a share describes fewer than `FEWEST`: those who did it, or those who did not.
+
+    Parameters
+    ----------
+    share
+        0 to 1; NaN counts as 0.
+    size
+        Of how many customers.
+    """
+    did = _count(share, size)
+    return min(did, size - did) < FEWEST
+
+
+def hidden_shares(
+    shares: Sequence[float], sizes: Sequence[int], total_share: float, total: int
+) -> list[bool]:
+    """Decide of which groups of a division a share is hidden.
+
+    Parameters
+    ----------
+    shares, sizes
+        Share (0 to 1; NaN: not known, hidden) and customers of each group.
+    total_share, total
+        The same of all groups, which are shown.
+
+    Returns
+    -------
+    list of bool
+        True for a hidden share. Those who did it in the hidden groups are together none, or at
+        least `FEWEST`; those who did not, too.
+    """
+    did = [_count(share, size) for share, size in zip(shares, sizes, strict=True)]
+    did_not = [size - count for size, count in zip(sizes, did, strict=True)]
+    in_all = _count(total_share, total)
+    pairs = zip(hidden_groups(did, in_all), hidden_groups(did_not, total - in_all), strict=True)
+    return [any(pair) for pair in pairs]
+
+
+def _count(share: float, size: int) -> int:
+    return 0 if math.isnan(share) else round(share * size)
+
+
 def isolates(first: Array, second: Array) -> bool:
     """Return True if two divisions of the same customers together describe fewer than `FEWEST`.
 

@@ -19,7 +19,13 @@ from features.storage import scores_store
 from features.storage.row_reader import RowReader, open_reader
 from features.storage.runs import PublishedRun
 from flows.assistant import campaigns, definitions, population
-from flows.assistant.disclosure import hidden_groups, rounded_count, significant
+from flows.assistant.disclosure import (
+    hidden_groups,
+    hidden_shares,
+    rounded_count,
+    significant,
+    tells_of_few,
+)
 from flows.services.workspace import Workspace
 
 RULE_OF_HIDING = (
@@ -51,7 +57,8 @@ class Question:
     def schema(self) -> dict[str, Any]:
         """Return the JSON schema of the arguments."""
         properties = {
-            name: {"type": "string", "enum": list(values)} for name, values in self.choices.items()
+            name: {"type": ["string", "null"], "enum": [*values, None]}
+            for name, values in self.choices.items()
         }
         return {"type": "object", "properties": properties, "additionalProperties": False}
 
@@ -251,15 +258,30 @@ def _metric_rows(output: Path) -> list[dict[str, Any]]:
         total = int(lines.loc[lines["stage"].isna(), "n"].sum())
         hidden = hidden_groups(stages["n"].astype(int).tolist(), total)
         by_stage = dict(zip(stages["stage"], hidden, strict=True))
+        is_share = bool((lines["unit"] == "share").all())
+        whole = float(lines.loc[lines["stage"].isna(), "value"].astype(float).sum())
+        telling = (
+            hidden_shares(
+                stages["value"].astype(float).tolist(), stages["n"].astype(int).tolist(),
+                whole, total,
+            )
+            if is_share
+            else [False] * len(stages)
+        )  # fmt: skip
+        share_by_stage = dict(zip(stages["stage"], telling, strict=True))
         for row in lines.to_dict("records"):
             stage = row["stage"] if isinstance(row["stage"], str) else None
             is_hidden = row["n"] < FEWEST if stage is None else by_stage[stage]
+            if stage is not None:
+                is_telling = share_by_stage[stage]
+            else:
+                is_telling = is_share and not is_hidden and tells_of_few(row["value"], row["n"])
             rows.append(
                 {
                     "month": str(start)[:7],
                     "stage": stage,
                     "metric": key,
-                    "value": None if is_hidden else significant(float(row["value"])),
+                    "value": None if is_hidden or is_telling else significant(float(row["value"])),
                     "unit": row["unit"],
                     "n": None if is_hidden else rounded_count(row["n"]),
                 }

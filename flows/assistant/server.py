@@ -144,6 +144,8 @@ def _answer(answers: Answers, name: str, arguments: Mapping[str, Any]) -> Any:
     if not set(arguments) <= set(question.choices):
         expected = ", ".join(question.choices) or "no arguments"
         raise UserError(f"{name}: arguments", found="another one", expected=expected)
+    # Many assistants fill every parameter; null is the same as leaving it out.
+    arguments = {name: value for name, value in arguments.items() if value is not None}
     for parameter, value in arguments.items():
         choices = question.choices[parameter]
         if not isinstance(value, str) or value not in choices:

@@ -14,13 +14,16 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import threading
 from collections.abc import Mapping
+from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 from features.errors import UserError
 
-_SECONDS = 5.0  # for every step of a request
+_SECONDS = 10.0  # for a whole request, from the look-up of the name to the status
 _SHORTEST_SECRET = 16
 _PREFIX = "whsec_"  # of a secret in base64
 # Addresses that a gateway translates into those of IPv4.
@@ -68,22 +71,38 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bo
     UserError
         If the address is not one to send to; the message does not repeat it.
     OSError, http.client.HTTPException
-        If nothing answers, or not in HTTP.
+        If nothing answers, or not in HTTP. TimeoutError: not within ten seconds in all, also if
+        the answer comes in drops.
     """
     parts = urlsplit(url)
     allowed = ("https", "http") if allow_private else ("https",)
     if parts.scheme not in allowed or not parts.hostname or parts.username is not None:
         raise _refused("an address of another form", f"{' or '.join(allowed)}://HOST/PATH")
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    address = _address(parts.hostname, port, allow_private=allow_private)
-    connection = _Pinned(parts.hostname, port, address, is_tls=parts.scheme == "https")
+    connection = _Pinned(
+        parts.hostname, port, is_tls=parts.scheme == "https", allow_private=allow_private
+    )
+    path = parts.path or "/"
+    target = f"{path}?{parts.query}" if parts.query else path
+    status: Future[int] = Future()
+
+    def ask() -> None:
+        try:
+            connection.request("POST", target, body, dict(headers))
+            status.set_result(connection.getresponse().status)
+        except Exception as error:  # raised where the status is awaited
+            status.set_exception(error)
+        finally:
+            connection.close()
+
+    # The time-out of a socket is for one read, and the look-up of a name has none. So the request
+    # has a thread of its own, which is not waited for when its time is over.
+    threading.Thread(target=ask, name="webhook", daemon=True).start()
     try:
-        path = parts.path or "/"
-        connection.request("POST", f"{path}?{parts.query}" if parts.query else path, body,
-                           dict(headers))  # fmt: skip
-        return connection.getresponse().status
-    finally:
-        connection.close()
+        return status.result(_SECONDS)
+    except TimeoutError:
+        connection.give_up()
+        raise
 
 
 def is_outside(address: str) -> bool:
@@ -116,15 +135,34 @@ def _refused(found: str, expected: str) -> UserError:
 class _Pinned(http.client.HTTPConnection):
     """A connection to one checked address, under the name that it was asked for."""
 
-    def __init__(self, host: str, port: int, address: str, *, is_tls: bool) -> None:
+    def __init__(self, host: str, port: int, *, is_tls: bool, allow_private: bool) -> None:
         super().__init__(host, port, timeout=_SECONDS)
-        self._address, self._is_tls = address, is_tls
+        self._is_tls, self._allow_private = is_tls, allow_private
+        self._is_over = threading.Event()
         self.default_port = 443 if is_tls else 80
 
     def connect(self) -> None:
         """Connect to the address; its certificate must be of the name."""
-        plain = socket.create_connection((self._address, self.port), _SECONDS)
+        address = _address(self.host, self.port, allow_private=self._allow_private)
+        self._check_time()
+        plain = socket.create_connection((address, self.port), _SECONDS)
         self.sock: Any = plain
         if self._is_tls:
             context = ssl.create_default_context()
-            self.sock = context.wrap_socket(plain, server_hostname=self.host)
+            # The handshake comes after the assignment, so that `give_up` can end it.
+            self.sock = context.wrap_socket(
+                plain, server_hostname=self.host, do_handshake_on_connect=False
+            )
+            self.sock.do_handshake()
+        self._check_time()
+
+    def give_up(self) -> None:
+        """End the request from another thread: nothing is sent or read any more."""
+        self._is_over.set()
+        if self.sock is not None:
+            with suppress(OSError):  # closed in the meantime
+                self.sock.shutdown(socket.SHUT_RDWR)
+
+    def _check_time(self) -> None:
+        if self._is_over.is_set():
+            raise TimeoutError

@@ -13,6 +13,7 @@ import hashlib
 import http.client
 import json
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,15 +68,19 @@ def notify(
     with exclusive(output / FOLDER, "webhooks"):
         for state in (PENDING, DELIVERED, FAILED):
             (output / FOLDER / state).mkdir(exist_ok=True)
-        _put_in(output, targets)
+        run = scores_store.current_run(output)
+        _put_in(output, run, targets, now)
         messages = list(_sent(output / FOLDER, {t.name: t for t in targets}, now))
-        _drop_old(output / FOLDER, now)
+        _drop_old(output / FOLDER, run.run_id, now)
     return messages
 
 
-def _put_in(output: Path, targets: Sequence[WebhookTarget]) -> None:
+def _put_in(
+    output: Path, run: PublishedRun, targets: Sequence[WebhookTarget], now: dt.datetime
+) -> None:
     """Write a message for every target that does not have one about the current run."""
-    run = scores_store.current_run(output)
+    if now - run.finished_at.replace(tzinfo=dt.UTC) > _GIVE_UP_AFTER:
+        return  # no news; and after a rollback the mark of its delivery may be gone
     for target in targets:
         name = _message_id(target, run)
         if any((output / FOLDER).glob(f"*/{name}.json")):
@@ -129,6 +134,7 @@ def _sent(
 ) -> Iterator[dict[str, Any]]:
     """Send what is due, the oldest first; a target that does not answer is not asked again."""
     silent: set[str] = set()
+    began = time.monotonic()
     files = [(json.loads(path.read_text(encoding="utf-8")), path)
              for path in (folder / PENDING).glob("msg_*.json")]  # fmt: skip
     for message, path in sorted(files, key=lambda pair: (pair[0]["created_at"], pair[0]["id"])):
@@ -137,7 +143,9 @@ def _sent(
         if target is None:
             message["problem"], state = "the config names no such target", FAILED
         elif is_due and target.name not in silent:
-            state = _attempt(target, message, path, now)
+            # Those before it may have taken a while; receivers refuse an old time stamp.
+            sent_at = now + dt.timedelta(seconds=time.monotonic() - began)
+            state = _attempt(target, message, path, now, sent_at)
             if message["problem"]:
                 silent.add(target.name)
         if state != PENDING:
@@ -149,7 +157,13 @@ def _sent(
         yield {"state": state, **{name: message[name] for name in shown}}
 
 
-def _attempt(target: WebhookTarget, message: dict[str, Any], path: Path, now: dt.datetime) -> str:
+def _attempt(
+    target: WebhookTarget,
+    message: dict[str, Any],
+    path: Path,
+    now: dt.datetime,
+    sent_at: dt.datetime,
+) -> str:
     """Send a message once; return its state."""
     message["attempts"] += 1
     wait = min(_FIRST_WAIT * 2 ** min(message["attempts"] - 1, 16), _LONGEST_WAIT)
@@ -158,7 +172,7 @@ def _attempt(target: WebhookTarget, message: dict[str, Any], path: Path, now: dt
     message["problem"] = "no answer was noted"
     _write(path, message)
     boundary("webhook attempt noted")
-    body, timestamp = message["body"].encode(), int(now.timestamp())
+    body, timestamp = message["body"].encode(), int(sent_at.timestamp())
     secret = secret_bytes(_variable(target, "signed_with"), f"webhooks: {target.signed_with}")
     headers = {
         "Content-Type": "application/json",
@@ -195,12 +209,13 @@ def _write(path: Path, message: dict[str, Any]) -> None:
     sync(path.parent)
 
 
-def _drop_old(folder: Path, now: dt.datetime) -> None:
-    """Remove messages that were done long ago."""
+def _drop_old(folder: Path, current: str, now: dt.datetime) -> None:
+    """Remove messages that were done long ago; those of the current run prove its delivery."""
     for state in (DELIVERED, FAILED):
         for path in (folder / state).glob("msg_*.json"):
-            created = json.loads(path.read_text(encoding="utf-8"))["created_at"]
-            if now - dt.datetime.fromisoformat(created) > _KEPT:
+            message = json.loads(path.read_text(encoding="utf-8"))
+            age = now - dt.datetime.fromisoformat(message["created_at"])
+            if age > _KEPT and message["run_id"] != current:
                 path.unlink()
 
 

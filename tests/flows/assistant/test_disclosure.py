@@ -13,9 +13,11 @@ from features.metrics.stage_metrics import FEWEST
 from flows.assistant.disclosure import (
     dominated,
     hidden_groups,
+    hidden_shares,
     isolates,
     rounded_count,
     significant,
+    tells_of_few,
 )
 
 
@@ -32,6 +34,32 @@ def test_what_is_hidden_is_nothing_or_enough(sizes: list[int], outside: int) -> 
 @given(st.lists(st.integers(FEWEST, 200), min_size=1, max_size=8))
 def test_nothing_is_hidden_without_a_small_group(sizes: list[int]) -> None:
     assert not any(hidden_groups(sizes, sum(sizes)))
+
+
+@given(st.lists(st.tuples(st.integers(0, 150), st.integers(0, 150)), max_size=8))
+def test_a_share_and_what_follows_from_shares_describe_enough(
+    groups: list[tuple[int, int]],
+) -> None:
+    sizes = [did + did_not for did, did_not in groups]
+    shares = [did / (did + did_not) if did + did_not else np.nan for did, did_not in groups]
+    total, in_all = sum(sizes), sum(did for did, _ in groups)
+    hidden = hidden_shares(shares, sizes, in_all / total if total else float("nan"), total)
+    shown = [group for group, is_hidden in zip(groups, hidden, strict=True) if not is_hidden]
+    assert all(min(group) >= FEWEST for group in shown)
+    assert not any(tells_of_few(did / (did + did_not), did + did_not) for did, did_not in shown)
+    if shown:
+        for part, whole in ((0, in_all), (1, total - in_all)):
+            rest = whole - sum(group[part] for group in shown)
+            assert rest == 0 or rest >= FEWEST
+
+
+@pytest.mark.parametrize(
+    ("share", "size", "is_telling"),
+    [(0.011, 94, True), (93 / 94, 94, True), (0.5, 60, False), (0.5, 58, True), (0.0, 500, True),
+     (float("nan"), 500, True)],
+)  # fmt: skip
+def test_one_of_ninety_four_is_no_share(share: float, size: int, is_telling: bool) -> None:
+    assert tells_of_few(share, size) == is_telling
 
 
 def test_groups_that_overlap_are_judged_one_by_one() -> None:

@@ -6,12 +6,15 @@ import base64
 import hashlib
 import hmac
 import ipaddress
+import socket
+import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from features.errors import UserError
+from flows.services import signed_request
 from flows.services.signed_request import is_outside, post, secret_bytes, signature
 
 INNER = (
@@ -67,3 +70,34 @@ def test_a_weak_secret_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(UserError) as refused:
         secret_bytes(text, "SECRET")
     assert not text or text not in str(refused.value)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_an_answer_in_drops_is_given_up_as_a_whole(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signed_request, "_SECONDS", 0.5)
+    is_left, is_over = threading.Event(), threading.Event()
+
+    def drip(server: socket.socket) -> None:
+        with server.accept()[0] as caller:
+            # A status at once, and a header without an end; in TLS, the head of a long record.
+            start = b"HTTP/1.1 200 OK\r\nX: " if scheme == "http" else b"\x16\x03\x03\x3f\xff"
+            try:
+                caller.sendall(start)
+                while not is_over.wait(0.05):
+                    caller.sendall(b"x")
+            except OSError:
+                is_left.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        dripping = threading.Thread(target=drip, args=(server,), daemon=True)
+        dripping.start()
+        url = f"{scheme}://127.0.0.1:{server.getsockname()[1]}/"
+        try:
+            with pytest.raises(TimeoutError):
+                post(url, b"{}", {}, allow_private=True)
+            assert is_left.wait(30)
+        finally:
+            is_over.set()
+            dripping.join()

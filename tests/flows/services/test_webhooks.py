@@ -189,7 +189,22 @@ def test_it_is_given_up_when_the_address_is_gone_or_after_three_days(
     assert (message["state"], message["problem"]) == ("failed", "status 503")
     notify(tmp_path, [target()], NOW + dt.timedelta(days=40))
     assert len(inbox.received) == 3
-    assert files(tmp_path, "failed") == []
+    # The first is forgotten; that of the current run stays, so that it is not written again.
+    assert [message["run_id"] for message in files(tmp_path, "failed")] == ["two"]
+
+
+def test_a_delivered_message_is_not_sent_again_however_old_the_run_is(
+    tmp_path: Path, inbox: Inbox
+) -> None:
+    publish(tmp_path, "one", OCTOBER)
+    notify(tmp_path, [target()], NOW)
+    for days in (29, 31, 32, 400):
+        assert notify(tmp_path, [target()], NOW + dt.timedelta(days=days)) == []
+    assert len(inbox.received) == 1
+    assert len(files(tmp_path, "delivered")) == 1
+    # A target that is new to an old run gets no news of it.
+    assert notify(tmp_path, [target(name="later")], NOW + dt.timedelta(days=5)) == []
+    assert len(inbox.received) == 1
 
 
 def test_targets_hear_of_their_campaigns_alone_and_do_not_wait_for_each_other(
