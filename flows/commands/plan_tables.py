@@ -31,9 +31,14 @@ def show_plan(plan: CampaignPlan, values: Sequence[PlanValue], json_file: Path |
     deliver_result(content, json_file, lambda: _print_plan(plan, values))
 
 
-def _whole(money: float) -> int | None:
+def _whole(money: float | None) -> int | None:
     """An amount without fraction, to keep numbers on one line of the table."""
-    return round(money) if math.isfinite(money) else None
+    return None if money is None or not math.isfinite(money) else round(money)
+
+
+def _known(number: float | None) -> float | None:
+    """A number, or None for none: a column without any number holds no NaN but None."""
+    return None if number is None or math.isnan(number) else float(number)
 
 
 def _print_plan(plan: CampaignPlan, values: Sequence[PlanValue]) -> None:
@@ -49,8 +54,7 @@ def _print_plan(plan: CampaignPlan, values: Sequence[PlanValue]) -> None:
         (
             row.campaign_id, row.eligible, row.barred, row.overlap, row.treatment, row.control,
             _whole(row.expected_value), _whole(row.cost),
-            None if row.smallest_detectable_effect != row.smallest_detectable_effect
-            else float(row.smallest_detectable_effect),
+            _known(row.smallest_detectable_effect),
             "plan only" if row.plan_only else f"waits: {row.held}" if row.held else "ready",
         )
         for row in plan.table.itertuples()

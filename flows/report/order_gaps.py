@@ -82,8 +82,8 @@ def order_gaps_figure(gaps: pd.DataFrame, limits: Mapping[str, int]) -> Figure:
         key="gaps",
         title="When customers order again",
         caption="Where the line goes flat, customers hardly come back by themselves: "
-        "write before that. Every customer counts the same; orders of late count for as long as "
-        "they could be watched.",
+        "write before that. Every customer counts the same; recent orders count only for the days "
+        "since them.",
         alt="A rising line of the share of orders that were followed by another one. "
         + limit_sentence(gaps, limits),
         chart=alt.layer(line, rules, words) if len(marks) else line,
@@ -104,24 +104,32 @@ def order_gaps_figure(gaps: pd.DataFrame, limits: Mapping[str, int]) -> Figure:
 def limit_sentence(gaps: pd.DataFrame, limits: Mapping[str, int]) -> str:
     """Say how many have ordered again by each limit, and how many come back after the longest."""
     parts = [
-        f"{_of_100(_share(gaps, days))} orders are followed by another within {days} days "
+        f"{_of_100(_share(gaps, days))} customers have ordered again {days} days after an order "
         f"(limit of {words})"
-        for words, days in limits.items()
+        for words, days in _joined(limits)
         if days <= gaps["days"].max()
     ]
     last_day, last = int(gaps["days"].max()), float(gaps["share"].iloc[-1])
     if not parts:
-        return f"{_of_100(last)} orders are followed by another within {last_day} days."
+        return f"{_of_100(last)} customers have ordered again {last_day} days after an order."
     longest = max(days for days in limits.values() if days <= last_day)
     rest = 1.0 - _share(gaps, longest)
     text = "; ".join(parts)
     if rest > 0 and last_day > longest:
         back = (last - _share(gaps, longest)) / rest
         text += (
-            f". Of those silent for longer than {longest} days, {_of_100(back)} order again within "
-            f"{last_day} days"
+            f". Of those silent for longer than {longest} days, {_of_100(back)} order again by day "
+            f"{last_day} after that order"
         )
     return text + "."
+
+
+def _joined(limits: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Limits by their days; those with the same number of days are one."""
+    names: dict[int, list[str]] = {}
+    for name, days in limits.items():
+        names.setdefault(days, []).append(name)
+    return [(" and ".join(words), days) for days, words in names.items()]
 
 
 def _of_100(share: float) -> str:

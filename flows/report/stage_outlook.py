@@ -131,7 +131,7 @@ def outlook_sentences(
         for name in dict.fromkeys([highest, *silent])
     ]
     day = date_text(plain.loc[plain["months"] == month, "at"].iloc[0])
-    sentences = [f"On {day}, {' and '.join(parts)}; 4 of 5 such ranges should hold."]
+    sentences = [f"On {day}, {' and '.join(parts)}."]
     if silent and (outlook["scenario"] == _FEWER).any():
         sentences.append(_price_of_silence(outlook, silent, spend, currency))
     return sentences

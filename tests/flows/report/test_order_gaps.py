@@ -58,9 +58,9 @@ def test_the_sentence_says_what_the_limits_mean() -> None:
         {"days": range(101), "share": np.minimum(np.arange(101) / 125, 0.8), "n": 50}
     )
     text = limit_sentence(gaps, {"active": 50, "lapsed": 75, "never": 500})
-    assert "40 of 100 orders are followed by another within 50 days (limit of active)" in text
-    assert "60 of 100 orders are followed by another within 75 days (limit of lapsed)" in text
-    assert "Of those silent for longer than 75 days, 50 of 100 order again within 100 days." in text
+    assert "40 of 100 customers have ordered again 50 days after an order (limit of active)" in text
+    assert "60 of 100 customers have ordered again 75 days after an order (limit of lapsed)" in text
+    assert "Of those silent for longer than 75 days, 50 of 100 order again by day 100 " in text
     assert limit_sentence(gaps, {}).startswith("80 of 100")
     assert order_gaps_figure(gaps, {}).notes
 
