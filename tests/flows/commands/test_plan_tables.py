@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from flows.commands.plan_tables import show_plan
-from tests.campaigns.campaign_examples import playbook, plan, scores
+from tests.campaigns.campaign_examples import plan, playbook, scores
 
 
 def test_a_plan_without_any_detectable_effect_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
