@@ -24,6 +24,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 _log = logging.getLogger("stagecast.serve")
+_MOST_DROPPED = 16  # times the largest body
 OPEN_PATHS = ("/health", "/ready")  # without a key: they name no customer
 # Routes as metrics name them; a path itself may hold the id of a customer.
 _ROUTES = ("/scores/events", "/scores/", "/audiences/", "/mcp", "/health", "/ready", "/metrics",
@@ -120,27 +121,39 @@ class Guard:
             )  # fmt: skip
 
     async def _body(self, scope: MutableMapping[str, Any], receive: Receive) -> bytes:
-        """The whole body, within the limits of size and time."""
+        """The whole body, within the limits of size and time.
+
+        What is too large is read to its end and dropped, up to `_MOST_DROPPED` times the limit: a
+        client that is still sending would see a reset connection instead of the refusal.
+        """
         most = self.limits.body_bytes
         too_large = Refusal(413, "body", "too large", f"at most {most:,} bytes", "ask in parts")
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared[:20]) > most:
+        size = int(declared[:20]) if declared.isdigit() else 0
+        if size > _MOST_DROPPED * most:
             raise too_large
-        body = bytearray()
+        is_too_large, received, body = size > most, 0, bytearray()
         try:
             async with asyncio.timeout(self.limits.body_seconds):
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         raise Refusal(400, "body", "an end in the middle", "a whole body")
-                    body += message.get("body", b"")
-                    if len(body) > most:
+                    chunk = message.get("body", b"")
+                    received += len(chunk)
+                    is_too_large |= received > most
+                    if received > _MOST_DROPPED * most:
                         raise too_large
+                    if not is_too_large:
+                        body += chunk
                     if not message.get("more_body"):
-                        return bytes(body)
+                        break
         except TimeoutError:
             expected = f"a whole body within {self.limits.body_seconds:g} seconds"
             raise Refusal(408, "body", "a client that sends too slowly", expected) from None
+        if is_too_large:
+            raise too_large
+        return bytes(body)
 
 
 def _with_body(body: bytes, receive: Receive) -> Receive:

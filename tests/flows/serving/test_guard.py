@@ -56,7 +56,13 @@ def test_a_body_is_passed_on_whole() -> None:
 
 @pytest.mark.parametrize(
     ("chunks", "headers"),
-    [([b"12345678901"], {}), ([b"123456", b"123456"], {}), ([b"1"], {"content-length": "11"})],
+    [
+        ([b"12345678901"], {}),
+        ([b"123456", b"123456"], {}),
+        ([b"1"], {"content-length": "11"}),
+        ([], {"content-length": "1000"}),  # far too large: refused before it is read
+        ([b"1" * 100] * 9, {}),  # and while it is read
+    ],
 )
 def test_a_large_body_is_refused(chunks: list[bytes], headers: dict[str, str]) -> None:
     status, content = ask(echo, chunks, headers=headers)
