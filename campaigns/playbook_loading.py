@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,20 @@ def load_playbook(path: Path) -> Playbook:
 
 
 def load_playbooks(paths: Iterable[Path], problems: Problems | None = None) -> list[Playbook]:
-    """Playbooks in order of priority (equal ones by name).
+    """Playbooks in order of priority (equal ones by name); see `playbooks_by_file`.
+
+    Raises
+    ------
+    UserError
+        As `playbooks_by_file`.
+    """
+    return by_priority(playbooks_by_file(paths, problems).values())
+
+
+def playbooks_by_file(
+    paths: Iterable[Path], problems: Problems | None = None
+) -> dict[Path, Playbook]:
+    """Playbooks by their files, in the order of the files.
 
     With `problems`, errors are collected there and the files skipped; without, they are raised.
 
@@ -83,7 +97,7 @@ def load_playbooks(paths: Iterable[Path], problems: Problems | None = None) -> l
         As `load_playbook`, and if two files describe the same campaign.
     """
     path_of_campaign: dict[str, Path] = {}
-    playbooks = []
+    playbooks: dict[Path, Playbook] = {}
     collector = problems if problems is not None else Problems()
     for path in paths:
         with collector.collect():
@@ -95,10 +109,23 @@ def load_playbooks(paths: Iterable[Path], problems: Problems | None = None) -> l
                     expected="one file per campaign",
                 )
             path_of_campaign[playbook.campaign] = path
-            playbooks.append(playbook)
+            playbooks[path] = playbook
     if problems is None:
         collector.refuse()
-    return by_priority(playbooks)
+    return playbooks
+
+
+@contextmanager
+def problems_of_file(problems: Problems, path: Path) -> Iterator[None]:
+    """Collect the errors of a block as problems of a file, which their place then names first."""
+    try:
+        yield
+    except UserError as error:
+        for single in error.problems:
+            place = f"{path}: {single.where}"
+            problems.add(
+                UserError(place, found=single.found, expected=single.expected, hint=single.hint)
+            )
 
 
 def known_channels(declared: Sequence[str] = ()) -> tuple[str, ...]:

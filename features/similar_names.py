@@ -24,5 +24,8 @@ def did_you_mean(name: object, known: Iterable[str], *, otherwise: str = "") -> 
         ``did you mean NAME?``, or `otherwise`.
     """
     known_by_fold = {known_name.lower(): known_name for known_name in known}
-    similar = difflib.get_close_matches(str(name).lower(), list(known_by_fold), n=1)
+    folded = str(name).lower()
+    similar = difflib.get_close_matches(folded, list(known_by_fold), n=1)
+    if folded[::-1] in known_by_fold:  # `=>`, which is otherwise as close to `>` as to `>=`
+        similar = [folded[::-1]]
     return f"did you mean {known_by_fold[similar[0]]}?" if similar else otherwise

@@ -27,7 +27,6 @@ from models.monitoring import monitor, performance
 from models.monitoring.alarms import Alarm, due_alarms, mark_notified, update_alarms
 from models.monitoring.findings import MonitorFinding
 from models.monitoring.volume import HISTORY_DAYS
-from models.registry import registry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,8 +160,9 @@ def run_monitoring(output: str) -> dict[str, Any]:
     space = Workspace(Path(output))
     config, tracking = space.config(), space.tracking()
     alerts.require_alert_urls(config.monitoring.alert_urls)
+    champion = space.champion()
     observed, run_metadata = _observe(space, dt.datetime.now(dt.UTC))
-    reference = stored_reference(space, registry.load(tracking))
+    reference = stored_reference(space, champion)
     findings = monitor.monitor_findings(observed, reference, config.monitoring)
     folder = space.output / _FOLDER / str(day_date(observed.at))
     summary = monitor.summary_line(observed.at, findings)

@@ -21,17 +21,15 @@ from features.table.customer_partitions import Blocks, open_blocks, too_large
 from features.table.feature_store import Archive
 from features.table.product_margins import margin_shares
 from flows.services import spark_steps
-from flows.services.console import step, warn
+from flows.services.console import step
 from flows.services.progress_bars import progress_bars
 from flows.services.steps import flow, task
 from flows.services.update_aggregates import refresh_tallies
 from flows.services.workspace import Workspace, new_run_id
 from flows.target import target_flow
-from models.registry import registry
 from models.registry.registry import Loaded
 from models.serving.block_scoring import score_by_blocks
 from models.serving.event_scoring import context_facts, population_facts
-from models.serving.plugin_families import require_plugins
 from models.serving.score import PublishedScores, RowFinisher, ScoreStamp, score_snapshot
 
 if TYPE_CHECKING:
@@ -52,11 +50,8 @@ def score_customers(output: str, run_id: str) -> dict[str, Any]:
     """Score all customers with ``stagecast-scorer@champion``; write the run's parquet files."""
     space = Workspace(Path(output))
     started = dt.datetime.now(dt.UTC)
+    loaded = space.champion()
     archive = open_archive_for_scoring(space)
-    loaded = registry.load(space.tracking())
-    label = f"stagecast-scorer version {loaded.version.version}"
-    for sentence in require_plugins(loaded.scorer.head, label):
-        warn(sentence)
     builder = archive.builder
     snapshot_day, taxonomy_mark = builder.last_snapshot, rules_mark(builder.taxonomy)
     step(
@@ -174,6 +169,7 @@ def nightly_flow(output: str) -> dict[str, Any]:
     """Read new data, score all customers, plan audiences, and publish both atomically."""
     run_id = new_run_id("score")
     with exclusive(Path(output), run_id):
+        Workspace(Path(output)).champion()  # without it, nothing stored may change
         read_new(output)
         result = score_flow(output, run_id) | target_flow(output, run_id)
         return result | {"retention": retain(output)}

@@ -14,6 +14,7 @@ from features.storage.runs import PublishedRun
 from stagecast.published_files import (
     DEFAULT_OUTPUT,
     as_frame,
+    existing_folder,
     folder_of,
     no_file,
     plan_file,
@@ -55,6 +56,10 @@ def audiences(
     UserError
         If no run is published, none of that date, or it planned no such campaign.
     """
+    if campaign is not None and not isinstance(campaign, str):
+        raise UserError(
+            "campaign", found=repr(campaign), expected="the id of one campaign, or None for all"
+        )
     folder = folder_of(output)
     if at is None:
         current = scores_store.read_current(folder)
@@ -118,10 +123,15 @@ def effects(output: str | Path = DEFAULT_OUTPUT, *, history: bool = False) -> pd
         difference with its interval (low, high; low_any_time, high_any_time if read daily),
         answer, incremental_total, cost_total, sample_ratio_p and note. No rows before the first
         measurement.
+
+    Raises
+    ------
+    UserError
+        If there is no such folder.
     """
     from flows.services.measurement_files import read_effects, read_history
 
-    folder = folder_of(output)
+    folder = existing_folder(output)
     return read_history(folder) if history else read_effects(folder)
 
 
@@ -134,8 +144,13 @@ def accuracy(output: str | Path = DEFAULT_OUTPUT) -> pd.DataFrame:
         One row per run_id, prediction, by and group_name: customers, predicted and actual (means),
         low and high (95 % interval of the actual mean), horizon_days, snapshot_at and
         scorer_version. Groups below 30 customers are left out; no rows before the first outcome.
+
+    Raises
+    ------
+    UserError
+        If there is no such folder.
     """
-    return read_results(folder_of(output), PREDICTION_ACCURACY)
+    return read_results(existing_folder(output), PREDICTION_ACCURACY)
 
 
 def _planned(folder: Path, run: PublishedRun) -> list[str]:

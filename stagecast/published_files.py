@@ -23,19 +23,40 @@ def folder_of(output: str | Path) -> Path:
     return Path(output).absolute()
 
 
+def existing_folder(output: str | Path) -> Path:
+    """Return the output folder as an absolute path.
+
+    Raises
+    ------
+    UserError
+        If there is neither the folder nor a store elsewhere: a misspelt path is no empty result.
+    """
+    folder = folder_of(output)
+    if not folder.is_dir() and not scores_store.store_of(folder).there():
+        raise UserError(
+            str(folder),
+            found="no such folder",
+            expected="the output folder of a run",
+            hint="check the path, or run `stagecast run` with this output folder",
+        )
+    return folder
+
+
 def date_of(day: dt.date | str | None, name: str) -> dt.date | None:
     """Return the date of a date, of a moment or of ISO text; None of None.
 
     Raises
     ------
     UserError
-        Naming the parameter, for other text.
+        Naming the parameter, for other text and other types.
     """
-    if isinstance(day, dt.datetime):  # among them pandas' own
-        return day.date()
     try:
-        return dt.date.fromisoformat(day) if isinstance(day, str) else day
-    except ValueError as error:
+        if isinstance(day, dt.datetime):  # among them pandas' own, and its NaT, which has no date
+            return day.date()
+        if day is None or isinstance(day, dt.date):
+            return day
+        return dt.date.fromisoformat(day)
+    except (ValueError, TypeError) as error:
         raise UserError(name, found=repr(day), expected="a date like 2024-05-01") from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from stagecast.published_files import (
     DEFAULT_OUTPUT,
     as_frame,
     date_of,
+    existing_folder,
     folder_of,
     read_files,
     run_at,
@@ -52,9 +54,9 @@ def runs(output: str | Path = DEFAULT_OUTPUT) -> pd.DataFrame:
     Raises
     ------
     UserError
-        If the store cannot be read.
+        If there is no such folder, or the store cannot be read.
     """
-    found = scores_store.published_runs(folder_of(output))
+    found = scores_store.published_runs(existing_folder(output))
     table = pd.DataFrame([run.model_dump() for run in found], columns=list(_RUN_COLUMNS))
     return table.assign(**{name: pd.to_datetime(table[name]) for name in _DATES})
 
@@ -159,7 +161,7 @@ def metrics(
         First day, and the day after the last one; default: up to twelve periods to the end of the
         data.
     every
-        Days of a period; default: calendar months.
+        Days of a period, 1 to 3650; default: calendar months.
 
     Returns
     -------
@@ -172,11 +174,19 @@ def metrics(
     Raises
     ------
     UserError
-        If nothing is stored, or no whole period fits.
+        If nothing is stored, no whole period fits, or a parameter has another type or range.
     """
+    from features.metrics.metric_table import LONGEST_PERIOD
     from flows.services.life_cycle_metrics import stage_metrics
 
     begin, end = date_of(first, "first"), date_of(to, "to")
+    is_number = isinstance(every, Integral) and not isinstance(every, bool)
+    if every is not None and not (is_number and 1 <= every <= LONGEST_PERIOD):
+        raise UserError(
+            "every",
+            found=repr(every),
+            expected=f"a whole number of days, 1 to {LONGEST_PERIOD}, or None for months",
+        )
     return stage_metrics(folder_of(output), first=begin, to=end, every=every)
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from stagecast.published_files import DEFAULT_OUTPUT
+from features.errors import UserError
+from stagecast.published_files import DEFAULT_OUTPUT, date_of
 
 if TYPE_CHECKING:
     from flows.services.score_events import OpenScorer
@@ -39,7 +40,7 @@ class Scorer:
         self,
         events: pd.DataFrame | Iterable[Mapping[str, Any]],
         *,
-        at: dt.date | None = None,
+        at: dt.date | str | None = None,
         since_run: bool = False,
     ) -> pd.DataFrame:
         """Return scored rows of customers from their raw events, exactly as the batch.
@@ -68,12 +69,9 @@ class Scorer:
         """
         from features.sources.api_events import plain_events
 
-        rows = events.to_dict("records") if isinstance(events, pd.DataFrame) else list(events)
-        # A frame has no other way to say that a cell is empty.
-        present = [
-            {name: _plain(cell) for name, cell in row.items() if not _empty(cell)} for row in rows
-        ]
-        answer = self._open.score(plain_events(present), at=at, since_run=since_run)
+        day = date_of(at, "at")
+        present = [_present(row) for row in _rows(events)]
+        answer = self._open.score(plain_events(present), at=day, since_run=since_run)
         return pd.DataFrame(answer["scores"])
 
     def score_features(self, features: pd.DataFrame) -> pd.DataFrame:
@@ -99,7 +97,7 @@ class Scorer:
         return inner.loaded.predict(features, inner.scoring_context)
 
 
-def open_scorer(output: str | Path = DEFAULT_OUTPUT, *, at: dt.date | None = None) -> Scorer:
+def open_scorer(output: str | Path = DEFAULT_OUTPUT, *, at: dt.date | str | None = None) -> Scorer:
     """Load the scorer of a published run. This takes a second; scoring then takes milliseconds.
 
     Parameters
@@ -116,9 +114,29 @@ def open_scorer(output: str | Path = DEFAULT_OUTPUT, *, at: dt.date | None = Non
     """
     from flows.services.score_events import open_scorer as opened
 
-    scorer = opened(Path(output).absolute(), at=at)
+    scorer = opened(Path(output).absolute(), at=date_of(at, "at"))
     run = scorer.run
     return Scorer(int(run.scorer_version), run.snapshot_at, run.run_id, scorer)
+
+
+def _rows(events: Any) -> list[Any]:
+    if isinstance(events, pd.DataFrame):
+        return events.to_dict("records")
+    # The parts of a text or of one event are no events.
+    if isinstance(events, str | bytes | Mapping) or not isinstance(events, Iterable):
+        raise UserError(
+            "events",
+            found=f"a value of type {type(events).__name__}",
+            expected="a DataFrame, or a list of events, each a dict",
+        )
+    return list(events)
+
+
+def _present(row: Any) -> Any:
+    """An event without its empty cells: a frame has no other way to say that one is absent."""
+    if not isinstance(row, Mapping):
+        return row  # refused with its position where events are read
+    return {name: _plain(cell) for name, cell in row.items() if not _empty(cell)}
 
 
 def _plain(cell: Any) -> Any:

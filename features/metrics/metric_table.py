@@ -30,6 +30,7 @@ COLUMNS = (
     "note",
     "ours",
 )
+LONGEST_PERIOD = 3650  # days
 MONTHS_BACK = 12
 
 

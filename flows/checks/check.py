@@ -263,21 +263,29 @@ def _check_stages(report: CheckReport, partial: PartialConfig) -> Taxonomy | Non
 def _check_campaigns(report: CheckReport, config: Config, taxonomy: Taxonomy | None) -> None:
     from campaigns.customer_context import policy_rules, rules_on_history
     from campaigns.export_schema import load_targets
-    from campaigns.playbook_loading import load_playbooks, refuse_unknown_names
+    from campaigns.playbook_loading import (
+        playbooks_by_file,
+        problems_of_file,
+        refuse_unknown_names,
+    )
     from campaigns.stage_set import StageSet
     from features.table.campaign_rules import FOREVER, MEDIAN_GAP, read_rules
 
     with report.look("campaigns") as describe_finding:
         problems = Problems()
-        playbooks = load_playbooks([Path(path) for path in config.campaigns], problems)
+        playbooks = playbooks_by_file([Path(path) for path in config.campaigns], problems)
         describe_finding(f"{len(playbooks)} playbooks")
         stage_set = None if taxonomy is None else StageSet.of(taxonomy)
-        with problems.collect():
-            refuse_unknown_names(playbooks, config.channels, stage_set)
+        for path, playbook in playbooks.items():
+            with problems_of_file(problems, path):
+                refuse_unknown_names([playbook], config.channels, stage_set)
         if taxonomy is not None:
-            rules = {**rules_on_history(playbooks), **policy_rules(config.contact_policy)}
+            parameters = {**taxonomy.parameters, MEDIAN_GAP: FOREVER}
+            for path, playbook in playbooks.items():
+                with problems_of_file(problems, path):
+                    read_rules(rules_on_history([playbook]), config, parameters=parameters)
             with problems.collect():
-                read_rules(rules, config, parameters={**taxonomy.parameters, MEDIAN_GAP: FOREVER})
+                read_rules(policy_rules(config.contact_policy), config, parameters=parameters)
         problems.refuse()
     with report.look("exports") as describe_finding:
         problems = Problems()

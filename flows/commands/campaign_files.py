@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -119,16 +120,17 @@ def check(
     With the config of --config or of the output folder, stages, channels and rules on the past are
     checked, too.
     """
-    from campaigns.playbook_loading import load_playbooks
+    from campaigns.playbook import by_priority
+    from campaigns.playbook_loading import playbooks_by_file
     from flows.services.console import deliver_result, print_table
 
     problems = Problems()
     settings = _config_of(config, output)
-    playbooks = load_playbooks(files, problems)
+    playbooks = playbooks_by_file(files, problems)
     if settings is not None:
         with problems.collect():
             _check_against(playbooks, settings)
-    good = {playbook.campaign: playbook for playbook in playbooks}
+    good = {playbook.campaign: playbook for playbook in by_priority(playbooks.values())}
     content = {
         "ok": not problems.errors,
         "campaigns": sorted(good),
@@ -166,20 +168,21 @@ def _config_of(config: str | None, output: Path) -> Config | None:
     return load(own_file) if own_file.is_file() else None
 
 
-def _check_against(playbooks: list[Playbook], config: Config) -> None:
+def _check_against(playbooks: Mapping[Path, Playbook], config: Config) -> None:
     """Refuse what the stages, channels and roles of a config do not know."""
     from campaigns.customer_context import rules_on_history
-    from campaigns.playbook_loading import refuse_unknown_names
+    from campaigns.playbook_loading import problems_of_file, refuse_unknown_names
     from campaigns.stage_set import StageSet
     from features.lifecycle.taxonomy_parser import load_taxonomy
     from features.table.campaign_rules import FOREVER, MEDIAN_GAP, read_rules
 
     problems, taxonomy = Problems(), load_taxonomy(config)
-    with problems.collect():
-        refuse_unknown_names(playbooks, config.channels, StageSet.of(taxonomy))
-    with problems.collect():
-        parameters = {**taxonomy.parameters, MEDIAN_GAP: FOREVER}
-        read_rules(rules_on_history(playbooks), config, parameters=parameters)
+    parameters = {**taxonomy.parameters, MEDIAN_GAP: FOREVER}
+    for path, playbook in playbooks.items():
+        with problems_of_file(problems, path):
+            refuse_unknown_names([playbook], config.channels, StageSet.of(taxonomy))
+        with problems_of_file(problems, path):
+            read_rules(rules_on_history([playbook]), config, parameters=parameters)
     problems.refuse()
 
 

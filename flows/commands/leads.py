@@ -96,10 +96,10 @@ def _reasons(
     if listed.empty:
         return []
     space = Workspace(output)
+    part = space.scorer(int(version)).parts["clv"]
     archive = space.archive()
     at = day_number(listed["snapshot_at"].iloc[0].date())
     step(f"reasons of {len(listed)} leads by stagecast-scorer version {version}")
-    part = space.scorer(int(version)).parts["clv"]
     features = archive.features(at).set_index("customer_id", drop=False)
     ids = [str(name) for name in listed["customer_id"]]
     events = LeadEvents(

@@ -84,7 +84,7 @@ def order_gaps_figure(gaps: pd.DataFrame, limits: Mapping[str, int]) -> Figure:
         caption="Where the line goes flat, customers hardly come back by themselves: "
         "write before that. Every customer counts the same; recent orders count only for the days "
         "since them.",
-        alt="A rising line of the share of orders that were followed by another one. "
+        alt="A rising line: share of customers who have ordered again, by days since an order. "
         + limit_sentence(gaps, limits),
         chart=alt.layer(line, rules, words) if len(marks) else line,
         data={"gaps": shown, "limits": marks},

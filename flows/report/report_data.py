@@ -165,11 +165,12 @@ def gather_report_data(space: Workspace, run_id: str) -> ReportData:
     """Read a run's folder, the feature store and the scorer of the run."""
     folder = run_folder(space.output, run_id)
     run_facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    # Refuses before the archive rebuilds features without the columns of a missing package.
+    scorer = space.scorer(int(run_facts["scorer_version"]))
     archive, config = space.archive(), space.config()
     builder = archive.builder
     at = day_number(pd.Timestamp(run_facts["snapshot_at"]).date())
     scores = pd.read_parquet(folder / "scores")
-    scorer = space.scorer(int(run_facts["scorer_version"]))
     cutoffs = segment_cutoffs(scorer.parts)
     scores["segment"] = customer_segments(scores, cutoffs)
     plan = pd.read_csv(folder / "audiences" / "plan.csv", keep_default_na=True)

@@ -160,7 +160,7 @@ def _number(value: float) -> str:
 
 def outlook_figure(outlook: pd.DataFrame, colours: dict[str, str], notes: Sequence[str]) -> Figure:
     """Draw `stage_outlook`: the last months, the expected counts, and their 80 % intervals."""
-    base = alt.Chart(alt.NamedData("outlook")).encode(
+    base = alt.Chart().encode(
         x=alt.X(
             "at:T",
             title=None,
@@ -180,11 +180,14 @@ def outlook_figure(outlook: pd.DataFrame, colours: dict[str, str], notes: Sequen
         alt.Tooltip("low:Q", title="80 % interval from", format=",.0f"),
         alt.Tooltip("high:Q", title="to", format=",.0f"),
     ]
-    band = base.mark_area(opacity=0.22).encode(
+    # The past is the same in all courses: drawn from one set, listed with the course as it is.
+    is_past = (outlook["scenario"] == AS_IS) & (outlook["months"] <= 0)
+    listed = outlook[is_past | (outlook["months"] >= 0)].reset_index(drop=True)
+    past = base.properties(data=alt.NamedData("past"))
+    coming = base.properties(data=alt.NamedData("outlook")).transform_filter("datum.months >= 0")
+    band = coming.mark_area(opacity=0.22).encode(
         y=alt.Y("low:Q", title="customers", axis=numbers_axis()), y2="high:Q", tooltip=tooltips
     )
-    coming = base.transform_filter("datum.months >= 0")
-    past = base.transform_filter("datum.months <= 0")
     lines = [
         past.mark_line(strokeWidth=2).encode(y="expected:Q", tooltip=tooltips),
         coming.mark_line(strokeWidth=2, strokeDash=[5, 4]).encode(y="expected:Q", tooltip=tooltips),
@@ -204,7 +207,7 @@ def outlook_figure(outlook: pd.DataFrame, colours: dict[str, str], notes: Sequen
         "past. Choose what changes, and compare.",
         alt=f"Lines of customers by stage, past and expected. On {last['at'].iloc[0]}: {said}.",
         chart=alt.layer(band, *lines),
-        data={"outlook": outlook},
+        data={"outlook": listed, "past": outlook[is_past].reset_index(drop=True)},
         table=DataTable(
             "outlook",
             (

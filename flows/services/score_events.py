@@ -19,7 +19,6 @@ from features.storage.runs import PublishedRun, run_folder
 from features.table.customer_tallies import StoredHistory
 from flows.services.workspace import Workspace, latest_event_day
 from models.serving.event_scoring import EventScorer
-from models.serving.plugin_families import require_plugins
 
 _STDIN = "-"
 
@@ -117,6 +116,7 @@ def open_scorer(output: Path, *, at: dt.date | None = None) -> OpenScorer:
     """
     space = Workspace(output)
     run = _run(output, at)
+    loaded = space.scorer(int(run.scorer_version))
     context_file = run_folder(output, run.run_id) / "scoring_context.json"
     if not context_file.is_file():
         raise UserError(
@@ -126,8 +126,6 @@ def open_scorer(output: Path, *, at: dt.date | None = None) -> OpenScorer:
             hint="run `stagecast score` with this output folder",
         )
     context = json.loads(context_file.read_text(encoding="utf-8"))
-    loaded = space.scorer(int(run.scorer_version))
-    require_plugins(loaded.head, f"stagecast-scorer version {run.scorer_version}")
     return OpenScorer(EventScorer(space.config(), loaded, context), run, output.absolute())
 
 

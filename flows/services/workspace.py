@@ -30,6 +30,7 @@ from models.registry.version import SCORER, Version
 if TYPE_CHECKING:
     from features.table.feature_store import Archive
     from models.registry.local_scorer import ScorerParts
+    from models.registry.registry import Loaded
     from models.registry.tracking import Tracking
 
 TRAINED_FILE = "training.json"  # written last by the training step
@@ -104,9 +105,10 @@ class Workspace:
         Raises
         ------
         UserError
-            As `models.registry.registry.load`.
+            As `models.registry.registry.load`, and if a package that it learned from is missing.
         """
         from models.registry.local_scorer import ScorerParts, local_scorer
+        from models.serving.plugin_families import require_plugins
 
         is_local = "mlflow" not in sys.modules
         scorer = local_scorer(self.output, SCORER, version) if is_local else None
@@ -122,7 +124,27 @@ class Workspace:
                 loaded.predict,
                 getattr(loaded.scorer, "score_columns", None),
             )
+        require_plugins(scorer.head, f"{SCORER} version {version}")
         return scorer
+
+    def champion(self) -> Loaded:
+        """The scorer that is champion; warns of packages in another version than it learned from.
+
+        Call it before `archive`, which builds features anew for the packages that are installed.
+
+        Raises
+        ------
+        UserError
+            As `models.registry.registry.load`, and if a package that it learned from is missing.
+        """
+        from models.registry import registry
+        from models.serving.plugin_families import require_plugins
+
+        loaded = registry.load(self.tracking())
+        label = f"{SCORER} version {loaded.version.version}"
+        for sentence in require_plugins(loaded.scorer.head, label):
+            warn(sentence)
+        return loaded
 
     def read(self, name: str) -> dict[str, Any]:
         """Content of a JSON file of the training step.

@@ -86,8 +86,9 @@ class ServedRun:
             _warm_up(scorer)
         except Exception as error:
             # Whatever is wrong with the new one, the old one goes on answering.
-            self._trouble = _words(error)
-            _log.warning("the current run could not be loaded: %s", type(error).__name__)
+            trouble, self._trouble = self._trouble, _words(error)
+            if self._trouble != trouble:  # once, and not at every look of `watch`
+                _log.warning("the current run could not be loaded: %s", _message(error))
             return False
         self.campaigns = _planned(run_folder(self.output, run_id))
         self._scorer, self._trouble = scorer, ""
@@ -148,6 +149,14 @@ def _words(error: Exception) -> str:
         return type(error).__name__
     refusal = Refusal.of(503, error)
     return f"{refusal.where}: {refusal.found}"
+
+
+def _message(error: Exception) -> str:
+    """An error for the log: as `_words`, and what to do about it."""
+    if not isinstance(error, UserError):
+        return type(error).__name__
+    parts = Refusal.of(503, error).parts()
+    return "; ".join(f"{name}: {text}" for name, text in parts.items() if text)
 
 
 def _planned(folder: Path) -> frozenset[str]:

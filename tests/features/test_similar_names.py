@@ -23,6 +23,12 @@ def test_a_name_like_none_has_the_other_hint(known: list[str]) -> None:
     assert did_you_mean("ZZZZ", known, otherwise="read the page") == "read the page"
 
 
+def test_a_comparison_turned_round_is_recognised() -> None:
+    comparisons = ("<", "<=", ">", ">=")
+    assert did_you_mean("=>", comparisons) == "did you mean >=?"
+    assert did_you_mean("=<", comparisons) == "did you mean <=?"
+
+
 def test_case_does_not_matter() -> None:
     assert did_you_mean("Horizon_Day", ["horizon_days"]) == "did you mean horizon_days?"
     assert did_you_mean(True, ["when"]) == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from features.storage.row_reader import open_reader
+from flows.serving.served_run import ServedRun
 from tests.flows.shop import write_shop
 from tests.plugin_packages import EXAMPLE
 
@@ -55,8 +58,19 @@ def _stagecast(
     )  # fmt: skip
 
 
+def _stored_files(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of change of every file below a folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    assert files
+    states = [path.stat() for path in files]
+    return {
+        str(path): (state.st_size, state.st_mtime_ns)
+        for path, state in zip(files, states, strict=True)
+    }
+
+
 def test_a_plugin_is_learned_from_and_required_where_it_is_missing(
-    environment: Path, tmp_path: Path
+    environment: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     config, output = write_shop(tmp_path), tmp_path / "out"
     text = config.read_text(encoding="utf-8") + "exports: [exports/call_centre.yaml]\n"
@@ -73,12 +87,20 @@ def test_a_plugin_is_learned_from_and_required_where_it_is_missing(
     assert "weekend_buyers" in json.loads(metrics.stdout)["definitions"]
     # Here, in the clone's environment, the package is not installed.
     config.write_text(text.replace("exports: [exports/call_centre.yaml]\n", ""), encoding="utf-8")
-    refused = subprocess.run(
-        [sys.executable, "-m", "flows.commands.cli", "score", "--config", config,
-         "--output", output],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=900,
-    )  # fmt: skip
-    assert refused.returncode == 2, refused.stderr
-    assert "pip install stagecast-weekend==0.1.0" in refused.stderr
+    stored = _stored_files(output / "features")
+    for arguments in (["score", "--config", config], ["report"], ["monitor"], ["explain", "c0003"]):
+        refused = subprocess.run(
+            [sys.executable, "-m", "flows.commands.cli", *arguments, "--output", output],
+            cwd=ROOT, capture_output=True, text=True, check=False, timeout=900,
+        )  # fmt: skip
+        assert refused.returncode == 2, refused.stderr
+        assert "pip install stagecast-weekend==0.1.0" in refused.stderr
+        assert _stored_files(output / "features") == stored, arguments
+    served = ServedRun(output, open_reader(output))
+    with caplog.at_level(logging.WARNING, "stagecast.serve"):
+        assert served.refresh() is False
+        assert served.refresh() is False
+    (logged,) = [record for record in caplog.records if record.name == "stagecast.serve"]
+    assert "pip install stagecast-weekend==0.1.0" in logged.getMessage()
     again = _stagecast(environment, tmp_path, "score", "--output", output)
     assert again.returncode == 0, again.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import inspect
 import json
 import subprocess
@@ -156,6 +157,13 @@ def test_events_of_a_frame_score_as_those_of_a_list(shop: Shop) -> None:
         pytest.param(lambda o: stagecast.audiences(o, campaign="x"), "campaign", id="campaign"),
         pytest.param(lambda o: stagecast.features(o, at="1999-01-01"), "at", id="no features"),
         pytest.param(lambda o: stagecast.metrics(o, to="soon"), "to", id="no day"),
+        pytest.param(lambda o: stagecast.metrics(o, every=0), "every", id="no days"),
+        pytest.param(lambda o: stagecast.metrics(o, every="30"), "every", id="days as text"),
+        pytest.param(lambda o: stagecast.metrics(o, every=True), "every", id="days as boolean"),
+        pytest.param(lambda o: stagecast.audiences(o, campaign=["a"]), "campaign", id="campaigns"),
+        pytest.param(lambda o: stagecast.scores(o, at=pd.NaT), "at", id="no moment"),
+        pytest.param(lambda o: stagecast.scores(o, at=20210301), "at", id="date as number"),
+        pytest.param(lambda o: stagecast.open_scorer(o, at="soon"), "at", id="no day to open"),
     ],
 )
 def test_what_is_not_there_is_refused_in_words(shop: Shop, call: Any, where: str) -> None:
@@ -165,8 +173,33 @@ def test_what_is_not_there_is_refused_in_words(shop: Shop, call: Any, where: str
     assert refused.value.expected
 
 
+def test_a_scorer_opens_and_scores_at_text_dates_and_moments_alike(shop: Shop) -> None:
+    moments = ("2021-03-01", "20210301", dt.date(2021, 3, 1), pd.Timestamp("2021-03-01 14:00"))
+    scorers = [stagecast.open_scorer(shop.output, at=at) for at in moments]
+    assert len({scorer.run_id for scorer in scorers}) == 1
+    event = {
+        "customer_id": "new",
+        "event_type": "purchase",
+        "occurred_at": "2021-01-05",
+        "value": 1,
+    }
+    first, *others = [
+        scorers[0].score_events([event], at=at).drop(columns="scored_at") for at in moments
+    ]
+    for other in others:
+        assert_frame_equal(first, other)
+
+
+@pytest.mark.parametrize("events", [None, "abc", b"abc", 5, {"customer_id": "a"}, [5], ["abc"]])
+def test_what_is_no_list_of_events_is_refused_in_words(shop: Shop, events: Any) -> None:
+    with pytest.raises(stagecast.UserError) as refused:
+        stagecast.open_scorer(shop.output).score_events(events)
+    assert refused.value.where.startswith("events")
+
+
 @pytest.mark.parametrize("name", ["scores", "audiences", "plan", "open_scorer", "features",
-                                  "metrics", "feature_columns"])  # fmt: skip
+                                  "metrics", "feature_columns", "effects", "accuracy",
+                                  "runs"])  # fmt: skip
 def test_a_folder_without_a_run_is_refused_and_stays_as_it_is(tmp_path: Path, name: str) -> None:
     with pytest.raises(stagecast.UserError):
         getattr(stagecast, name)(tmp_path / "nothing")

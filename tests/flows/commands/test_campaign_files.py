@@ -110,6 +110,7 @@ def test_a_check_lists_the_problems_of_all_files_and_of_the_config(tmp_path: Pat
         "b": ("metric: response", "metric: opens"),
         "c": ('["email"]', '["emial"]'),
         "d": ("{column: p_any_order, missing: false}", "{days_since_last: purchas, '<=': 9}"),
+        "e": ("{column: p_any_order, missing: false}", "{column: p_any_order, '=>': 0.9}"),
     }
     for name, (old, changed) in changes.items():
         text = good.replace("my_idea", name).replace(old, changed)
@@ -121,9 +122,12 @@ def test_a_check_lists_the_problems_of_all_files_and_of_the_config(tmp_path: Pat
     content = json.loads(result.read_text(encoding="utf-8"))
     assert not content["ok"]
     hints = " ".join(problem["hint"] for problem in content["problems"])
-    for meant in ("rank_by", "email", "purchase"):
+    for meant in ("rank_by", "email", "purchase", ">="):
         assert f"did you mean {meant}?" in hints
-    assert len(content["problems"]) == len(done.exception.problems) == 5
+    assert len(content["problems"]) == len(done.exception.problems) == 6
+    for name in changes:
+        assert any(problem["where"].startswith(f"{tmp_path / name}.yaml: ")
+                   for problem in content["problems"])  # fmt: skip
     assert content["campaigns"] == ["c", "d"]
 
 

@@ -43,6 +43,18 @@ def test_the_sentences_hold_the_numbers_of_the_table(report: ReportData) -> None
     assert figure.choices()[-1] == AS_IS
 
 
+def test_the_past_is_listed_and_drawn_once(report: ReportData) -> None:
+    figure = outlook_figure(report.outlook, {"lapsed": "#888888"}, [])
+    listed, past = figure.table.frame(figure.data), figure.data["past"]
+    assert not listed.duplicated(["scenario", "at", "stage"]).any()
+    today = past["at"].max()
+    assert set(listed.loc[listed["at"] < today, "scenario"]) == {AS_IS}
+    drawn = past.drop_duplicates(["at", "stage"])
+    assert len(drawn) == len(past) == (listed["at"] <= today).mul(listed["scenario"] == AS_IS).sum()
+    sets = {layer["data"]["name"] for layer in figure.spec()["layer"]}
+    assert sets == set(figure.data)
+
+
 def test_without_a_forecast_nothing_is_said() -> None:
     stages: list[Stage] = []
     assert outlook_sentences(pd.DataFrame(), stages, 1.0, "EUR") == []
