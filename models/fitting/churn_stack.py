@@ -29,7 +29,7 @@ _SINGLE_BARS = {"mean": 0.0, "rfm": 0.5, "btyd": 0.5, "contract": -0.5}
 _FEW_SHARE = 0.8  # of RFM and BTYD with too few customers for trees; the mean of all has the rest
 # Labelled customers of the latest snapshot with whom the mean of all has half of the weight
 # (docs/models.md has the draws of small shops that it was chosen on).
-_HALF_TRUST = 50.0
+_HALF_TRUST = 100.0
 _BROKEN_LEVEL = 0.5  # in log-odds: an untested blend that is further off at the latest snapshot
 
 
@@ -160,7 +160,7 @@ _BROKEN_LEVEL_REASON = (
 def trusted_share(customers: int) -> float:
     """Share of the methods beside the mean of all, by labelled customers of the latest snapshot.
 
-    A half with 50, .99 with 500, and 1 from there on.
+    A half with 100, .96 with 500, and 1 from 1,000 on.
     """
     share = customers**2 / (customers**2 + _HALF_TRUST**2)
     return 1.0 if 1.0 - share < _LEAST_WEIGHT else float(share)

@@ -107,8 +107,8 @@ def test_without_earlier_origins_the_prior_is_served() -> None:
 
 
 def test_few_customers_draw_all_methods_towards_the_mean() -> None:
-    assert [round(trusted_share(number), 2) for number in (0, 50, 100, 500)] == [0, 0.5, 0.8, 1]
-    few = LatestSnapshot(HALF[:50], {name: z[:50] for name, z in LATEST.logits.items()})
+    assert [round(trusted_share(number), 2) for number in (0, 100, 200, 1_000)] == [0, 0.5, 0.8, 1]
+    few = LatestSnapshot(HALF[:100], {name: z[:100] for name, z in LATEST.logits.items()})
     stack = choose_stack([], METHODS, prior=PRIOR, latest=few)
     assert stack.weights == pytest.approx({"logistic": 0.1, "rfm": 0.4, "mean": 0.5})
     tested = origins({"trees": np.inf, "rfm": np.inf, "btyd": 0.0}, rows=150)
