@@ -20,6 +20,7 @@ from campaigns.addresses import (
 )
 from campaigns.playbook import Playbook
 from campaigns.rules import PAST, RESTOCKED, BoolArray, TextArray, rule_conditions
+from campaigns.send_time import SendTimes
 from features.config.customers import ALL, ContactPolicy
 from features.sources.channels import NO_CONSENT_NEEDED, consent_channel
 from features.sources.customer_attributes import channel_refusals
@@ -62,6 +63,9 @@ class CustomerContext:
     margins
         Indexed by customer id: margin (0 to 1) of the products the customer buys; None: unknown,
         the policy's margin applies to all.
+    send_times
+        Own send times of customers, and the tests that allow them
+        (`campaigns.send_time.send_times`); None: no playbook asks for them.
     held
         Campaign -> why its export waits for a confirmation; its triggers then let all pass.
     suppression_reason_cache, address_reason_cache
@@ -80,6 +84,7 @@ class CustomerContext:
     previous_snapshot_at: dt.date | None = None
     products: pd.DataFrame | None = None
     margins: pd.Series[Any] | None = None
+    send_times: SendTimes | None = None
     held: Mapping[str, str] = field(default_factory=dict)
     suppression_reason_cache: dict[str | None, npt.NDArray[np.object_]] | None = None
     address_reason_cache: dict[str, TextArray] | None = None

@@ -28,6 +28,7 @@ from campaigns.candidates import (
 from campaigns.customer_context import CustomerContext
 from campaigns.expected_value import uplift_by_campaign, uplift_name
 from campaigns.exploration import draw_arms, explore_offers
+from campaigns.holdout import TREATMENT
 from campaigns.membership import AUDIENCE_COLUMNS, removed_rows
 from campaigns.membership_reasons import membership_reasons
 from campaigns.optimiser.problem import Solution
@@ -43,6 +44,7 @@ from campaigns.plan_table import (
 )
 from campaigns.playbook import Playbook
 from campaigns.rules import RuleContext
+from campaigns.send_time import NO_SEND_TIMES, SendTimes, SendTimeTest
 from campaigns.stage_set import StageSet
 
 
@@ -79,6 +81,8 @@ class CampaignPlan:
         The playbooks, in the order served.
     solution
         Total, bound and method of an assignment by value; None for one by priority.
+    send_time_tests
+        Own send times against the best time of all; empty if no playbook asks for them.
     offers
         One row per campaign with ``offers`` and offer, columns `OFFER_COLUMNS`; the last row of a
         campaign is ``nothing``, its control arm.
@@ -93,6 +97,7 @@ class CampaignPlan:
     why: Mapping[str, Any] = field(default_factory=dict)
     customers: pd.Index[Any] = field(default_factory=lambda: pd.Index([]))
     solution: Solution | None = None
+    send_time_tests: tuple[SendTimeTest, ...] = ()
     offers: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(OFFER_COLUMNS)))
 
     @property
@@ -187,7 +192,10 @@ def plan_campaigns(
         salt=salt,
         wave=wave,
     )
-    audience = [_members(campaign, rows, rule_context=rule_context) for campaign in campaigns]
+    audience = [
+        _members(campaign, rows, rule_context=rule_context, send_times=context.send_times)
+        for campaign in campaigns
+    ]
     mark_held_out_addresses(campaigns, audience, customers)
     removed = [
         _removed_members(campaign, previous, members, customers, rule_context)
@@ -216,6 +224,7 @@ def plan_campaigns(
         why={campaign.playbook.campaign: campaign.failure for campaign in campaigns},
         customers=customers,
         solution=solution,
+        send_time_tests=() if context.send_times is None else context.send_times.tests,
         offers=offer_table(campaigns, solution),
     )
 
@@ -251,7 +260,11 @@ def _removed_members(
 
 
 def _members(
-    campaign: CampaignCandidates, rows: pd.DataFrame, *, rule_context: RuleContext
+    campaign: CampaignCandidates,
+    rows: pd.DataFrame,
+    *,
+    rule_context: RuleContext,
+    send_times: SendTimes | None,
 ) -> pd.DataFrame:
     """Audience rows of the members, best first."""
     playbook, earlier = campaign.playbook, campaign.earlier
@@ -265,6 +278,11 @@ def _members(
     )
     expires_at = np.where(was_member, earlier.expires_at[chosen], entered_at + lifetime)
     channels = np.array(playbook.channels, dtype=object)
+    # The control arm gets no message at any time.
+    gets_time = (campaign.arm[chosen] == TREATMENT) & (playbook.send_time == "customer")
+    times = (send_times or NO_SEND_TIMES).columns(
+        pd.Index(np.where(gets_time, customers, ""), dtype=object)
+    )
     return pd.DataFrame(
         {
             "campaign_id": playbook.campaign,
@@ -281,6 +299,7 @@ def _members(
             "offer_name": offer_names(campaign)[chosen],
             "propensity": campaign.propensity[chosen],
             "propensities": campaign.propensities[chosen],
+            **times,
         },
         columns=list(AUDIENCE_COLUMNS),
     )

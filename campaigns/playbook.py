@@ -62,6 +62,9 @@ class Playbook(Strict):
         What the customer gets; or several offers, of which each customer gets one or nothing.
     exploration_share
         Share of the treated newcomers who get a randomly drawn offer, 0 to below 1.
+    send_time
+        ``customer``: the lists name the hour and weekday at which each customer is most likely
+        active, where that is known to beat the best time of all. ``campaign``: they name none.
     value, contact_cost
         Expected value = margin x product - discount x redeemed - contact cost, in money.
     control_share
@@ -95,6 +98,7 @@ class Playbook(Strict):
     offer: Offer | None = None
     offers: tuple[NamedOffer, ...] = ()
     exploration_share: Share = 0.0
+    send_time: Literal["campaign", "customer"] = "campaign"
     contact_cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     control_share: Share
     success: Success

@@ -10,6 +10,7 @@ import pandas as pd
 from campaigns.addresses import Addresses
 from campaigns.customer_context import CustomerContext, policy_rules, rules_on_history
 from campaigns.playbook import Playbook
+from campaigns.send_time import SendTimes, send_times
 from features.calendar import day_date
 from features.config.config import Config
 from features.sources.customer_attributes import CustomerFacts, customer_facts
@@ -17,6 +18,7 @@ from features.sources.near_twins import contacts_with_twins
 from features.sources.products import read_products
 from features.storage import scores_store
 from features.storage.runs import PublishedRun, run_folder
+from features.table.activity_hours import activity_hours
 from features.table.campaign_conditions import past
 from features.table.product_margins import margin_shares
 from flows.services.workspace import Workspace
@@ -49,8 +51,21 @@ def campaign_context(
         previous_snapshot_at=None if earlier is None else earlier.snapshot_at,
         products=read_products(config, day_date(at)),
         margins=margin_shares(space.output, config, at=at, day=day_date(at)),
+        send_times=_send_times(space, playbooks, at),
     )
     return context, dict(conditions.parameters)
+
+
+def _send_times(space: Workspace, playbooks: Sequence[Playbook], at: int) -> SendTimes | None:
+    """Own send times of the customers; None if no playbook asks for them."""
+    if not any(playbook.send_time == "customer" for playbook in playbooks):
+        return None
+    activity = activity_hours(space.output, space.config(), at=at)
+    return send_times(
+        activity.customers,
+        (activity.hours, activity.later_hours),
+        (activity.weekdays, activity.later_weekdays),
+    )
 
 
 def load_customer_facts(config: Config, at: int, *, written_at: dt.datetime) -> CustomerFacts:
