@@ -31,7 +31,7 @@ DATES = ("--from", "2020-12-01", "--to", "2021-01-01")
 WRITING: dict[str, tuple[str, ...]] = {
     "run": (), "features": (), "train": (), "promote": (), "rollback": (), "score": (),
     "backtest": (), "target": (), "measure": (), "monitor": (), "backfill": DATES, "report": (),
-    "schedule": (), "erase": ("c0001", "--yes"), "uplift": ("none.yaml",),
+    "schedule": (), "accounts": ("add", "anna", "--role", "read"), "erase": ("c0001", "--yes"), "uplift": ("none.yaml",),
     "simulate": ("--customers", "10"),
 }  # fmt: skip
 READING = {
