@@ -17,12 +17,13 @@ from flows.pages.site import (
 )
 from flows.serving.access import RateLimit
 
-_PER_SECOND = 0.5  # attempts to sign in with one name
+_PER_SECOND = 0.2  # attempts to sign in with one name
+_AT_ONCE = 5  # of them, for those who mistype
 
 
 def add_account_pages(app: FastAPI, site: Site) -> None:
     """Add the pages."""
-    attempts = RateLimit(_PER_SECOND)
+    attempts = RateLimit(_PER_SECOND, burst=_AT_ONCE)
 
     def form(visit: Visit) -> Response:
         if visit.visitor.role is not None:

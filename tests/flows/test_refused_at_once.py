@@ -31,8 +31,8 @@ DATES = ("--from", "2020-12-01", "--to", "2021-01-01")
 WRITING: dict[str, tuple[str, ...]] = {
     "run": (), "features": (), "train": (), "promote": (), "rollback": (), "score": (),
     "backtest": (), "target": (), "measure": (), "monitor": (), "backfill": DATES, "report": (),
-    "schedule": (), "accounts": ("add", "anna", "--role", "read"), "erase": ("c0001", "--yes"), "uplift": ("none.yaml",),
-    "simulate": ("--customers", "10"),
+    "schedule": (), "erase": ("c0001", "--yes"), "uplift": ("none.yaml",),
+    "accounts": ("add", "anna", "--role", "read"), "simulate": ("--customers", "10"),
 }  # fmt: skip
 READING = {
     "score-events", "leads", "explain", "models", "catalog", "stages", "doctor", "why",
