@@ -14,6 +14,7 @@ import typer
 from features.config.secret_values import hidden
 from features.errors import UserError
 from flows.commands import (
+    account_commands,
     backfill_command,
     bench,
     campaign_commands,
@@ -370,6 +371,7 @@ monitor_command.register_monitor(app, execute_flow)
 backfill_command.register_backfill(app, execute_flow)
 privacy_commands.register_privacy_commands(app)
 policy_command.register_policy(app)
+account_commands.register_accounts(app)
 
 
 def main() -> None:

@@ -76,6 +76,7 @@ def serve(
             workers=workers,
             limit_concurrency=_AT_ONCE,
             timeout_graceful_shutdown=10,
+            proxy_headers=False,  # the pages trust the address that the connection comes from
             access_log=False,  # paths hold ids of customers
             server_header=False,
             log_level="warning",
@@ -86,6 +87,7 @@ def from_settings() -> Guard:
     """The application that `serve` was asked for; every worker process calls it once."""
     import logging
 
+    from flows.pages.app import mount_pages
     from flows.serving.access import ApiKeys
     from flows.serving.app import create_app
     from flows.serving.guard import Limits
@@ -99,4 +101,5 @@ def from_settings() -> Guard:
         keys=ApiKeys.from_environment(),
         limits=limits,
         reload_seconds=chosen["reload_seconds"],
+        extensions=(mount_pages,),
     )

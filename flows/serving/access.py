@@ -122,7 +122,7 @@ def is_loopback(host: str) -> bool:
 
 @dataclass
 class RateLimit:
-    """Token buckets: every caller may ask `per_second` times a second, in bursts of two seconds.
+    """Token buckets: every caller may ask `per_second` times a second, in bursts.
 
     Attributes
     ----------
@@ -130,17 +130,20 @@ class RateLimit:
         Requests a second.
     clock
         Seconds, rising.
+    burst
+        Requests at once; 0: those of two seconds.
     """
 
     per_second: float
     clock: Callable[[], float] = time.monotonic
+    burst: float = 0.0
     _buckets: OrderedDict[str, tuple[float, float]] = field(
         default_factory=OrderedDict, init=False, repr=False
     )
 
     def wait(self, caller: str) -> float:
         """Take a token: 0 if there is one, else the seconds until there is."""
-        now, burst = self.clock(), max(2 * self.per_second, 1.0)
+        now, burst = self.clock(), self.burst or max(2 * self.per_second, 1.0)
         tokens, since = self._buckets.pop(caller, (burst, now))
         tokens = min(tokens + (now - since) * self.per_second, burst)
         missing = max(1.0 - tokens, 0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -93,7 +93,12 @@ class _Threads:
 
 
 def create_app(
-    output: Path, *, keys: ApiKeys, limits: Limits | None = None, reload_seconds: float = 5.0
+    output: Path,
+    *,
+    keys: ApiKeys,
+    limits: Limits | None = None,
+    reload_seconds: float = 5.0,
+    extensions: Sequence[Callable[[FastAPI, ServedRun], None]] = (),
 ) -> Guard:
     """The ASGI application for an output folder.
 
@@ -107,6 +112,8 @@ def create_app(
         What a request may cost.
     reload_seconds
         Seconds between two looks for a newer run.
+    extensions
+        Called with the application and its run, to add routes.
 
     Raises
     ------
@@ -130,6 +137,8 @@ def create_app(
     )  # fmt: skip
     _add_scores(app, served, threads)
     _add_operation(app, served, measures)
+    for extend in extensions:
+        extend(app, served)
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(Exception, _failed)
     app.add_exception_handler(404, _unknown_path)
