@@ -15,6 +15,7 @@ from features.config.partial_config import PartialConfig, load_partly
 from features.errors import Problems
 from features.sources.locations import describe_location
 from features.sources.sampling import Sampling, only_samples
+from flows.services.progress_bars import working
 
 if TYPE_CHECKING:
     from features.lifecycle.taxonomy import Taxonomy
@@ -137,7 +138,9 @@ def refuse_problems(
     UserError
         All problems in one error.
     """
-    check_config(output, config, settings, groups=groups).problems.refuse()
+    with working("checking what the config names"):
+        report = check_config(output, config, settings, groups=groups)
+    report.problems.refuse()
 
 
 def prepare_checked(

@@ -122,9 +122,11 @@ def run(
     step(f"stagecast: {config} -> {output}")
     settings.apply_settings(output.absolute())
     folder = check_and_prepare(output, config, overrides)
-    from flows.commands.result_tables import print_run
-    from flows.run import run_flow
+    from flows.services.progress_bars import working
 
+    with working("loading the models' packages"):
+        from flows.commands.result_tables import print_run
+        from flows.run import run_flow
     print_run(Path(folder), execute_flow(run_flow, folder), json_file)
 
 
