@@ -62,6 +62,8 @@ class CustomerContext:
     margins
         Indexed by customer id: margin (0 to 1) of the products the customer buys; None: unknown,
         the policy's margin applies to all.
+    dates
+        Indexed by customer id: dates that come back every year, by name; empty: none are known.
     held
         Campaign -> why its export waits for a confirmation; its triggers then let all pass.
     suppression_reason_cache, address_reason_cache
@@ -80,6 +82,7 @@ class CustomerContext:
     previous_snapshot_at: dt.date | None = None
     products: pd.DataFrame | None = None
     margins: pd.Series[Any] | None = None
+    dates: pd.DataFrame = field(default_factory=pd.DataFrame)
     held: Mapping[str, str] = field(default_factory=dict)
     suppression_reason_cache: dict[str | None, npt.NDArray[np.object_]] | None = None
     address_reason_cache: dict[str, TextArray] | None = None
@@ -99,6 +102,7 @@ class CustomerContext:
             contacts=reindexed(self.contacts, missing=0),
             sunset=reindexed(self.sunset, missing=False),
             margins=reindexed(self.margins, missing=np.nan),
+            dates=reindexed(self.dates, missing=pd.NaT),
             suppression_reason_cache={},
             address_reason_cache={},
         )
