@@ -2,8 +2,8 @@
 
 `uv run python benchmarks/pages.py --run FOLDER --folder NEW`: copies the output folder of a
 finished run, repeats its customers with other ids and other spend and risk until the DuckDB store
-holds a million, starts the service on it, and asks each page fifteen times over one connection. Processor time is
-that of the service a page, so that it says the same on a machine that others use, too.
+holds a million, starts the service on it, and asks each page fifteen times over one connection.
+Processor time is that of the service for one page: it says the same on a machine that others use.
 Tallies are those of the run: the card of a customer reads the tallies of this one customer.
 """
 
@@ -88,8 +88,12 @@ def asked(browser: httpx.Client, path: str, server: int) -> dict[str, Any]:
         assert answer.status_code == 200, (path, answer.status_code)
     first, *others = durations
     used = group_processor_seconds(server) - used
-    return {"processor_ms": round(1e3 * used / ASKED), "first_ms": round(first), "median_ms": round(float(np.median(others))),
-            "longest_ms": round(max(others))}  # fmt: skip
+    return {
+        "processor_ms": round(1e3 * used / ASKED),
+        "first_ms": round(first),
+        "median_ms": round(float(np.median(others))),
+        "longest_ms": round(max(others)),
+    }
 
 
 def deep(browser: httpx.Client, pages: int) -> dict[str, Any]:
