@@ -66,6 +66,8 @@ class CustomerContext:
     send_times
         Own send times of customers, and the tests that allow them
         (`campaigns.send_time.send_times`); None: no playbook asks for them.
+    dates
+        Indexed by customer id: dates that come back every year, by name; empty: none are known.
     held
         Campaign -> why its export waits for a confirmation; its triggers then let all pass.
     suppression_reason_cache, address_reason_cache
@@ -85,6 +87,7 @@ class CustomerContext:
     products: pd.DataFrame | None = None
     margins: pd.Series[Any] | None = None
     send_times: SendTimes | None = None
+    dates: pd.DataFrame = field(default_factory=pd.DataFrame)
     held: Mapping[str, str] = field(default_factory=dict)
     suppression_reason_cache: dict[str | None, npt.NDArray[np.object_]] | None = None
     address_reason_cache: dict[str, TextArray] | None = None
@@ -104,6 +107,7 @@ class CustomerContext:
             contacts=reindexed(self.contacts, missing=0),
             sunset=reindexed(self.sunset, missing=False),
             margins=reindexed(self.margins, missing=np.nan),
+            dates=reindexed(self.dates, missing=pd.NaT),
             suppression_reason_cache={},
             address_reason_cache={},
         )

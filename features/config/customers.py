@@ -90,12 +90,15 @@ class CustomerColumns(Strict):
         Channel or purpose (``ads``, ``profiling``) -> column of true and false.
     suppress
         Reason -> column of true and false: staff, test, fraud.
+    dates
+        Name -> column of a date that comes back every year: birthday, customer_since.
     """
 
     customer_id: str
     contact: dict[ContactKey, str] = Field(default={})
     consent: dict[Name, ConsentColumn | str] = Field(default={})
     suppress: dict[Name, str] = Field(default={})
+    dates: dict[Name, TimeColumn] = Field(default={})
 
 
 class CustomersTable(Strict):
@@ -311,6 +314,10 @@ class CustomerData(Strict):
     exports: Annotated[tuple[str, ...], USE] = ()
     experiments: Annotated[tuple[str, ...], USE] = ()
     export_mode: Annotated[Literal["full", "delta"], USE] = "full"
+
+    def customer_dates(self) -> tuple[str, ...]:
+        """Names of the dates that the customers table declares."""
+        return () if self.customers is None else tuple(self.customers.columns.dates)
 
     def _consent_disagreements(self) -> Iterator[str]:
         recorded = self.consents is not None or (

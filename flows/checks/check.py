@@ -281,7 +281,9 @@ def _check_campaigns(report: CheckReport, config: Config, taxonomy: Taxonomy | N
         stage_set = None if taxonomy is None else StageSet.of(taxonomy)
         for path, playbook in playbooks.items():
             with problems_of_file(problems, path):
-                refuse_unknown_names([playbook], config.channels, stage_set)
+                refuse_unknown_names(
+                    [playbook], config.channels, stage_set, config.customer_dates()
+                )
         if taxonomy is not None:
             parameters = {**taxonomy.parameters, MEDIAN_GAP: FOREVER}
             for path, playbook in playbooks.items():

@@ -14,6 +14,7 @@ import pandas as pd
 
 from features.calendar import day_date, day_number, grid_back
 from features.contracts import ROLE_WORDS
+from features.errors import UserError
 from features.lifecycle.stage_engine import stage_at
 from features.lifecycle.stage_explanations import stage_reasons
 from features.lifecycle.taxonomy import Stage
@@ -71,11 +72,18 @@ def customer_history(
     Raises
     ------
     UserError
-        If the tallies cannot be read.
+        If the tallies cannot be read, or hold nothing of this customer.
     """
     at = day_number(scorer.run.snapshot_at)
     builder = scorer.scorer.builder_of(stored_tallies(output, [customer], at))
     positions = np.flatnonzero(builder.history.customers == customer)
+    if not len(positions):
+        raise UserError(
+            "the stored events",
+            found="no events of this customer",
+            expected="those that the scores were made from",
+            hint="run `stagecast score` with this output folder",
+        )
     codes = stage_at(builder.taxonomy, builder.history, at, positions=positions)
     why = stage_reasons(
         builder.taxonomy, builder.history.take(positions), at, codes,

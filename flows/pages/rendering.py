@@ -49,8 +49,8 @@ def drawing(chart: Any, *, width: int, height: int) -> Markup:
     specification["config"] = chart_config()
     with _drawing:
         svg = vl_convert.vegalite_to_svg(specification, vl_version=VEGA_LITE)
-    # The converter escapes what stands in the data; no text of ours is added here.
-    return Markup(svg)
+    # The converter escapes what stands in the data. The page says in words what the drawing shows.
+    return Markup(svg.replace("<svg ", '<svg aria-hidden="true" ', 1))
 
 
 @cache

@@ -50,6 +50,7 @@ def campaign_context(
         previous_scores=None if earlier is None else _previous_scores(space, playbooks, earlier),
         previous_snapshot_at=None if earlier is None else earlier.snapshot_at,
         products=read_products(config, day_date(at)),
+        dates=facts.dates,
         margins=margin_shares(space.output, config, at=at, day=day_date(at)),
         send_times=_send_times(space, playbooks, at),
     )

@@ -88,7 +88,7 @@ def plan_run(
     playbooks = load_playbooks([Path(path) for path in config.campaigns])
     lifecycle_taxonomy = load_taxonomy(config)
     stage_set = StageSet.of(lifecycle_taxonomy)
-    refuse_unknown_names(playbooks, config.channels, stage_set)
+    refuse_unknown_names(playbooks, config.channels, stage_set, config.customer_dates())
     scores = pd.read_parquet(folder / "scores")
     customers = pd.Index(scores["customer_id"])
     planned_at = dt.datetime.now(dt.UTC)
