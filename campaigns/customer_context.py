@@ -18,6 +18,7 @@ from campaigns.addresses import (
     Addresses,
     address_kinds,
 )
+from campaigns.contact_price import Fatigue
 from campaigns.playbook import Playbook
 from campaigns.rules import PAST, RESTOCKED, BoolArray, TextArray, rule_conditions
 from campaigns.send_time import SendTimes
@@ -66,6 +67,10 @@ class CustomerContext:
     send_times
         Own send times of customers, and the tests that allow them
         (`campaigns.send_time.send_times`); None: no playbook asks for them.
+    contact_prices
+        Price of one more contact by customer id, in money; None: contacts have none.
+    fatigue
+        What the prices are made of, and where it comes from; None without prices.
     held
         Campaign -> why its export waits for a confirmation; its triggers then let all pass.
     suppression_reason_cache, address_reason_cache
@@ -85,6 +90,8 @@ class CustomerContext:
     products: pd.DataFrame | None = None
     margins: pd.Series[Any] | None = None
     send_times: SendTimes | None = None
+    contact_prices: pd.Series[float] | None = None
+    fatigue: Fatigue | None = None
     held: Mapping[str, str] = field(default_factory=dict)
     suppression_reason_cache: dict[str | None, npt.NDArray[np.object_]] | None = None
     address_reason_cache: dict[str, TextArray] | None = None
@@ -104,6 +111,7 @@ class CustomerContext:
             contacts=reindexed(self.contacts, missing=0),
             sunset=reindexed(self.sunset, missing=False),
             margins=reindexed(self.margins, missing=np.nan),
+            contact_prices=reindexed(self.contact_prices, missing=0.0),
             suppression_reason_cache={},
             address_reason_cache={},
         )
