@@ -18,6 +18,7 @@ from campaigns.addresses import (
     Addresses,
     address_kinds,
 )
+from campaigns.contact_price import Fatigue
 from campaigns.playbook import Playbook
 from campaigns.rules import PAST, RESTOCKED, BoolArray, TextArray, rule_conditions
 from campaigns.send_time import SendTimes
@@ -68,6 +69,10 @@ class CustomerContext:
         (`campaigns.send_time.send_times`); None: no playbook asks for them.
     dates
         Indexed by customer id: dates that come back every year, by name; empty: none are known.
+    contact_prices
+        Price of one more contact by customer id, in money; None: contacts have none.
+    fatigue
+        What the prices are made of, and where it comes from; None without prices.
     held
         Campaign -> why its export waits for a confirmation; its triggers then let all pass.
     suppression_reason_cache, address_reason_cache
@@ -88,6 +93,8 @@ class CustomerContext:
     margins: pd.Series[Any] | None = None
     send_times: SendTimes | None = None
     dates: pd.DataFrame = field(default_factory=pd.DataFrame)
+    contact_prices: pd.Series[float] | None = None
+    fatigue: Fatigue | None = None
     held: Mapping[str, str] = field(default_factory=dict)
     suppression_reason_cache: dict[str | None, npt.NDArray[np.object_]] | None = None
     address_reason_cache: dict[str, TextArray] | None = None
@@ -108,6 +115,7 @@ class CustomerContext:
             sunset=reindexed(self.sunset, missing=False),
             margins=reindexed(self.margins, missing=np.nan),
             dates=reindexed(self.dates, missing=pd.NaT),
+            contact_prices=reindexed(self.contact_prices, missing=0.0),
             suppression_reason_cache={},
             address_reason_cache={},
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -82,10 +82,21 @@ def offer_candidates(
                 if named is None
                 else may_be_sent(variant, customers, context),
                 channel=positions[own_channel],
-                value=contact_value(variant, with_uplift, margin=margin),
+                value=_with_contact_price(
+                    contact_value(variant, with_uplift, margin=margin), variant, context
+                ),
             )
         )
     return tuple(candidates)
+
+
+def _with_contact_price(
+    value: ContactValue, playbook: Playbook, context: CustomerContext
+) -> ContactValue:
+    """Value of a promotional contact less the price of one more contact, which is no budget."""
+    if context.contact_prices is None or playbook.kind != "promotional":
+        return value
+    return replace(value, expected=value.expected - context.contact_prices.to_numpy(dtype=float))
 
 
 def values_of(offers: Sequence[OfferCandidates], choice: Counts) -> ContactValue:

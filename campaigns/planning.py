@@ -25,12 +25,14 @@ from campaigns.candidates import (
     needed_columns,
     with_exclusion_lists,
 )
+from campaigns.contact_price import Fatigue
 from campaigns.customer_context import CustomerContext
 from campaigns.expected_value import uplift_by_campaign, uplift_name
 from campaigns.exploration import draw_arms, explore_offers
 from campaigns.holdout import TREATMENT
 from campaigns.membership import AUDIENCE_COLUMNS, removed_rows
 from campaigns.membership_reasons import membership_reasons
+from campaigns.offer_choice import OfferChoice
 from campaigns.optimiser.problem import Solution
 from campaigns.plan_prices import with_prices
 from campaigns.plan_table import (
@@ -83,6 +85,11 @@ class CampaignPlan:
         Total, bound and method of an assignment by value; None for one by priority.
     send_time_tests
         Own send times against the best time of all; empty if no playbook asks for them.
+    offer_choices
+        Campaign with ``offers`` -> values and choice of the offers of every customer.
+    fatigue, contact_price
+        What one more message does, and the mean price of one more contact over the treated
+        members of promotional campaigns, in money; None without `contact_policy: contact_price`.
     offers
         One row per campaign with ``offers`` and offer, columns `OFFER_COLUMNS`; the last row of a
         campaign is ``nothing``, its control arm.
@@ -98,6 +105,9 @@ class CampaignPlan:
     customers: pd.Index[Any] = field(default_factory=lambda: pd.Index([]))
     solution: Solution | None = None
     send_time_tests: tuple[SendTimeTest, ...] = ()
+    offer_choices: Mapping[str, OfferChoice] = field(default_factory=dict)
+    fatigue: Fatigue | None = None
+    contact_price: float | None = None
     offers: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(OFFER_COLUMNS)))
 
     @property
@@ -226,7 +236,30 @@ def plan_campaigns(
         solution=solution,
         send_time_tests=() if context.send_times is None else context.send_times.tests,
         offers=offer_table(campaigns, solution),
+        offer_choices={
+            campaign.playbook.campaign: OfferChoice.of(campaign)
+            for campaign in campaigns
+            if campaign.playbook.offers
+        },
+        fatigue=context.fatigue,
+        contact_price=_mean_contact_price(campaigns, context),
     )
+
+
+def _mean_contact_price(
+    campaigns: Sequence[CampaignCandidates], context: CustomerContext
+) -> float | None:
+    """Mean price of one more contact over the treated members; None without prices or members."""
+    if context.contact_prices is None:
+        return None
+    prices = context.contact_prices.to_numpy(dtype=float)
+    treated = [
+        prices[campaign.member & (campaign.arm == TREATMENT)]
+        for campaign in campaigns
+        if campaign.promotional
+    ]
+    paid = np.concatenate([np.zeros(0), *treated])
+    return float(paid.mean()) if len(paid) else None
 
 
 def _check(rows: pd.DataFrame, previous: pd.DataFrame | None, rule_context: RuleContext) -> None:

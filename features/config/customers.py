@@ -231,6 +231,27 @@ _FULL_PRICE = {
 }
 
 
+class ContactPrice(Strict):
+    """Price of one more contact, which the value of every promotional contact is less.
+
+    Attributes
+    ----------
+    opt_out_risk
+        Chance to opt out after a message, where withdrawals are too few to learn it.
+    response_drop
+        Share by which a message lowers the answers to the next, where answers are too few.
+    days
+        Days that a contact counts.
+    lost_share
+        Share of the expected spend (``clv``) that messages bring: what an opt-out loses.
+    """
+
+    opt_out_risk: Annotated[float, Field(ge=0, le=1)] = 0.001
+    response_drop: Share = 0.02
+    days: PositiveDays = 30
+    lost_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+
 class ContactPolicy(Strict):
     """Rules of contact that hold for every promotional campaign.
 
@@ -255,6 +276,8 @@ class ContactPolicy(Strict):
         Money for contacts and discounts of all promotional campaigns of a run; null: no limit.
     margin
         Share of the spend that is earned, where no product says.
+    contact_price
+        Price of one more contact; null: contacts have no price beside their cost.
     """
 
     caps: tuple[Cap, ...] = (
@@ -278,6 +301,7 @@ class ContactPolicy(Strict):
     budget: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     margin: Annotated[float, Field(gt=0, le=1)] = 1.0
     global_holdout: GlobalHoldout | None = None
+    contact_price: ContactPrice | None = None
 
 
 class MaxAge(Strict):

@@ -29,6 +29,8 @@ def show_plan(plan: CampaignPlan, values: Sequence[PlanValue], json_file: Path |
         "send_times": json_rows(
             pd.DataFrame([{**asdict(test), "used": test.used} for test in plan.send_time_tests])
         ),
+        "contact_price": plan.contact_price,
+        "fatigue": None if plan.fatigue is None else asdict(plan.fatigue),
         "offer_values": json_rows(pd.DataFrame([asdict(value) for value in values])),
     }
     deliver_result(content, json_file, lambda: _print_plan(plan, values))
@@ -81,6 +83,12 @@ def _print_plan(plan: CampaignPlan, values: Sequence[PlanValue]) -> None:
     _print_offers(plan.offers)
     for value in values:
         console.print(_value_sentence(value))
+    if plan.fatigue is not None:
+        known = plan.contact_price is not None
+        mean = f" {plan.contact_price:,.2f} on average;" if known else ""
+        console.print(
+            f"Price of one more contact, taken off the value:{mean} {plan.fatigue.sentence}."
+        )
     for test in plan.send_time_tests:
         console.print(test.sentence + ".")
     console.print("detectable: the smallest difference of two rates that the hold-out can show")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
 from campaigns.addresses import Addresses
+from campaigns.contact_price import NO_SENDS, contact_prices, learned_fatigue
 from campaigns.customer_context import CustomerContext, policy_rules, rules_on_history
 from campaigns.playbook import Playbook
 from campaigns.send_time import SendTimes, send_times
@@ -15,11 +17,13 @@ from features.calendar import day_date
 from features.config.config import Config
 from features.sources.customer_attributes import CustomerFacts, customer_facts
 from features.sources.near_twins import contacts_with_twins
+from features.sources.opt_outs import opt_out_days
 from features.sources.products import read_products
 from features.storage import scores_store
 from features.storage.runs import PublishedRun, run_folder
 from features.table.activity_hours import activity_hours
 from features.table.campaign_conditions import past
+from features.table.message_days import message_days
 from features.table.product_margins import margin_shares
 from flows.services.workspace import Workspace
 
@@ -67,6 +71,33 @@ def _send_times(space: Workspace, playbooks: Sequence[Playbook], at: int) -> Sen
         (activity.hours, activity.later_hours),
         (activity.weekdays, activity.later_weekdays),
     )
+
+
+def with_contact_prices(
+    space: Workspace, context: CustomerContext, scores: pd.DataFrame, at: int
+) -> CustomerContext:
+    """Customer context with the price of one more contact, if the policy has one."""
+    price = context.policy.contact_price
+    if price is None:
+        return context
+    config = space.config()
+    messages = message_days(space.output, config, at=at, days=price.days)
+    fatigue = learned_fatigue(
+        NO_SENDS if messages is None else messages.sends,
+        opt_out_days(config, at=at),
+        at=at,
+        stated_risk=price.opt_out_risk,
+        stated_drop=price.response_drop,
+    )
+    prices = contact_prices(
+        fatigue,
+        scores,
+        None if messages is None else messages.contacts,
+        margin=context.margin(pd.Index(scores["customer_id"])),
+        lost_share=price.lost_share,
+        days=price.days,
+    )
+    return replace(context, contact_prices=prices, fatigue=fatigue)
 
 
 def load_customer_facts(config: Config, at: int, *, written_at: dt.datetime) -> CustomerFacts:
