@@ -10,10 +10,16 @@ import pandas as pd
 
 from campaigns.customer_context import Counts, CustomerContext
 from campaigns.eligibility import first_open_channel, may_be_sent
-from campaigns.expected_value import ContactValue, CustomerValues, contact_value, uplift_name
+from campaigns.expected_value import (
+    ContactValue,
+    CustomerValues,
+    contact_value,
+    uplift_error_name,
+    uplift_name,
+)
 from campaigns.playbook import Playbook
 from campaigns.playbook_parts import NamedOffer
-from campaigns.rules import UPLIFT, BoolArray
+from campaigns.rules import UPLIFT, UPLIFT_ERROR, BoolArray
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,9 @@ def offer_candidates(
         capacity = None if named is None else named.capacity
         own_channel = first_open_channel(variant, customers, context, *channel_room)
         positions = np.array([playbook.channels.index(channel) for channel in variant.channels])
-        with_uplift = rows.assign(**{UPLIFT: uplifts[uplift_name(variant)]})
+        effect = uplift_name(variant)
+        errors = uplifts.get(uplift_error_name(effect), np.nan)
+        with_uplift = rows.assign(**{UPLIFT: uplifts[effect], UPLIFT_ERROR: errors})
         candidates.append(
             OfferCandidates(
                 name="" if named is None else named.name,

@@ -27,7 +27,7 @@ from campaigns.candidates import (
 )
 from campaigns.contact_price import Fatigue
 from campaigns.customer_context import CustomerContext
-from campaigns.expected_value import uplift_by_campaign, uplift_name
+from campaigns.expected_value import uplift_by_campaign, uplift_error_name, uplift_name
 from campaigns.exploration import draw_arms, explore_offers
 from campaigns.holdout import TREATMENT
 from campaigns.membership import AUDIENCE_COLUMNS, removed_rows
@@ -173,7 +173,13 @@ def plan_campaigns(
     context = context.aligned(customers)
     remaining = RemainingContacts(customers, context, capped_channels(expanded))
     books = [variant for book in expanded for variant in (book, *book.variants)]
-    uplifts = uplift_by_campaign(rows, [uplift_name(book) for book in books])
+    effects = [uplift_name(book) for book in books]
+    errors = [
+        uplift_error_name(name)
+        for name, book in zip(effects, books, strict=True)
+        if book.exploration == "thompson"
+    ]
+    uplifts = uplift_by_campaign(rows, [*effects, *errors])
     campaigns = [
         campaign_candidates(
             playbook,

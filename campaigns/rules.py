@@ -26,6 +26,7 @@ _OPEN_COLUMNS = ("preferred_", "interest_")
 PAST, RESTOCKED = "past ", "restocked "
 # Uplift of the campaign, from the JSON column `uplift`.
 UPLIFT = "campaign_uplift"
+UPLIFT_ERROR = "campaign_uplift_error"
 # Chance of an order while the campaign's offer is valid.
 ORDER_WITHIN_DAYS = "p_order_within_days"
 _COMPARISONS = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
