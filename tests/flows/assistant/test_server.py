@@ -105,6 +105,7 @@ def hostile_calls() -> list[Call]:
         (name, {parameter: text})
         for number, text in enumerate(texts)
         for name, parameter in (by_parameter[(number + step) % 8] for step in (0, 3, 5))
+        if (name, text) != ("definition", "customer_id")  # a column, and its meaning is no secret
     ]
     calls += [("forecast", {"by": value}) for value in ODD]
     calls += [("definition", {"name": value}) for value in ODD]
