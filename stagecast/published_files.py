@@ -100,7 +100,13 @@ def as_frame(table: pa.Table) -> pd.DataFrame:
 
 
 def with_moments(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return rows with one type of moments, wherever they were read."""
+    """Return rows with one type of moments and dates, wherever they were read."""
+    days = [
+        name
+        for name in frame.select_dtypes("object")
+        if len(known := frame[name].dropna()) and type(known.iloc[0]) is dt.date
+    ]
+    frame = frame.astype(dict.fromkeys(days, "datetime64[us]"))
     moments = frame.select_dtypes("datetime").columns
     return frame.astype(dict.fromkeys(moments, "datetime64[us]"))
 

@@ -36,10 +36,18 @@ def serve(
     reload_seconds: Annotated[
         float, typer.Option(min=0.1, help="Seconds between two looks for a newer run.")
     ] = 5.0,
+    private_webhooks: Annotated[
+        bool,
+        typer.Option(
+            "--private-webhooks",
+            help="Registered webhooks may have inner addresses and plain http.",
+        ),
+    ] = False,
 ) -> None:
     """Serve stored scores, scores of raw events and audiences over HTTP; Ctrl-C ends it.
 
-    STAGECAST_API_KEYS names the accepted keys; without keys only this machine can ask.
+    STAGECAST_API_KEYS names the accepted keys, STAGECAST_WEBHOOK_KEYS those that may register
+    webhooks, too; without keys only this machine can ask.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # one row at a time: threads only wait
     settings.apply_defaults()
@@ -60,6 +68,7 @@ def serve(
             "per_second": rate,
             "body_bytes": 1000 * max_body,
             "reload_seconds": reload_seconds,
+            "private_webhooks": private_webhooks,
         }
     )
     with ExitStack() as stack:
@@ -102,4 +111,5 @@ def from_settings() -> Guard:
         limits=limits,
         reload_seconds=chosen["reload_seconds"],
         extensions=(mount_pages,),
+        private_webhooks=chosen["private_webhooks"],
     )

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flows.serving.access import ApiKeys, RateLimit, is_loopback
+from flows.serving.access import WEBHOOK_VARIABLE, ApiKeys, RateLimit, is_loopback
 from flows.serving.answers import Refusal, defect
 from flows.serving.measures import Measures
 
@@ -25,11 +25,13 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 _log = logging.getLogger("stagecast.serve")
 _MOST_DROPPED = 16  # times the largest body
+_WEBHOOKS = "/webhooks"
 OPEN_PATHS = ("/health", "/ready")  # without a key: they name no customer
 PAGES = "/pages"  # they sign people in themselves, and need no key
 # Routes as metrics name them; a path itself may hold the id of a customer.
-_ROUTES = ("/scores/events", "/scores/", "/audiences/", "/mcp", "/pages/", "/health", "/ready",
-           "/metrics", "/openapi.json", "/")  # fmt: skip
+_ROUTES = ("/scores/events", "/scores/", "/audiences/", "/webhooks", "/webhooks/",
+           "/mcp", "/pages/", "/health", "/ready", "/metrics",
+           "/openapi.json", "/")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,13 @@ class Guard:
             raise Refusal(
                 401, "API key", "none that is accepted",
                 "the header Authorization: Bearer KEY, or X-API-Key: KEY",
+            )  # fmt: skip
+        if scope["path"].startswith(_WEBHOOKS) and not self.keys.may_register(
+            _key(scope["headers"])
+        ):
+            raise Refusal(
+                403, "API key", "one that may not register webhooks",
+                f"a key of {WEBHOOK_VARIABLE}",
             )  # fmt: skip
         self._limit_rate(caller)
 

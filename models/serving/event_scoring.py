@@ -134,7 +134,8 @@ class EventScorer:
         self, events: Iterable[Row], latest: int, history: StoredHistory | None = None
     ) -> Tallies:
         checked = api_events.checked_events(events, self.config)
-        keys = {key_value(event["customer_id"]) for event in checked} - {None}
+        # Of distinct ids: the events of a request are mostly of one customer.
+        keys = {key_value(name) for name in {event["customer_id"] for event in checked}} - {None}
         customers = [str(key) for key in keys]
         if history is None or not customers:
             plain = plain_tallies(checked, self.config, latest=latest)
