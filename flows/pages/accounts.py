@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -141,14 +142,15 @@ def remove_account(output: Path, name: str) -> None:
 def session_key(output: Path) -> bytes:
     """The secret that signs sessions; the first call creates it."""
     file = accounts_folder(output) / "session.key"
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return file.read_bytes()
-    key = secrets.token_bytes(32)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(key)
-    return key
+    if not file.exists():
+        partial = file.with_name(f"{file.name}.{secrets.token_hex(4)}.tmp")
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as key:
+            key.write(secrets.token_bytes(32))
+        # Of two processes that begin at once one wins; none sees a key that is not whole.
+        with contextlib.suppress(FileExistsError):
+            os.link(partial, file)
+        partial.unlink()
+    return file.read_bytes()
 
 
 def _write(output: Path, accounts: Mapping[str, Account]) -> None:
