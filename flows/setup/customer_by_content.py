@@ -35,7 +35,7 @@ _FORMS = (r"\+?[\d() ./-]{9,20}", r"\S+@\S+\.\w+", r"(?=\S*\d)\S{5,40}")  # phon
 
 
 def likely_customers(table: ProfiledTable) -> list[ColumnProfile]:
-    """Columns whose values come back like customers do, the likeliest first.
+    """Columns with values that come back like customers do, the likeliest first.
 
     Parameters
     ----------
