@@ -2,10 +2,13 @@
 
     uv run python -m benchmarks.assignment --json result.json
     uv run python -m benchmarks.assignment --plan 1000000 --campaigns 20
+    uv run python -m benchmarks.assignment --plan 1000000 --campaigns 20 --offers 3
 
 The first is a synthetic problem in which places, contacts and money are all scarce. The second is
 `campaigns.planning.plan_campaigns` from scored rows to members with arms, with consents, rules on
-the past, caps and previous members, by value (the greedy way with its bound, at that size).
+the past, caps and previous members, by value (the greedy way with its bound, at that size). With
+`--offers`, each campaign has several offers, some scarce, and draws one in ten of them; every
+fourth campaign has learned effects.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from campaigns.customer_context import CustomerContext
+from campaigns.expected_value import offer_uplift_name
 from campaigns.optimiser.exact import solve_exactly
 from campaigns.optimiser.greedy import solve_greedily
 from campaigns.optimiser.problem import Problem, Solution
@@ -104,7 +108,37 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def playbooks(count: int, customers: int) -> list[Playbook]:
+def several(count: int, customers: int) -> dict[str, Any]:
+    """Keys of a playbook with several offers; the last offer is a letter with few places."""
+    offers: list[dict[str, Any]] = [
+        {
+            "name": f"offer_{number}",
+            "text": "offer",
+            "discount": 0.05 * number,
+            "incremental_share": 0.1 + 0.08 * number,
+        }
+        for number in range(count)
+    ]
+    letter = {"channel": "letter", "contact_cost": 1.0, "capacity": customers // 60}
+    offers[-1] = {**offers[-1], **letter}
+    return {"offers": offers, "offer": None, "exploration_share": 0.1}
+
+
+def learned_effects(customers: int, campaigns: int, offers: int, seed: int) -> pd.Series:
+    """Column `uplift` of the scores: effects of the offers of every fourth campaign."""
+    rng = np.random.default_rng([seed, 3])
+    names = [
+        offer_uplift_name(f"campaign_{campaign:02d}", f"offer_{offer}")
+        for campaign in range(0, campaigns, 4)
+        for offer in range(offers)
+    ]
+    effects = rng.normal(0.03, 0.03, (customers, len(names))).round(6)
+    return pd.Series(
+        [json.dumps(dict(zip(names, row, strict=True))) for row in effects.tolist()], dtype=object
+    )
+
+
+def playbooks(count: int, customers: int, offers: int = 1) -> list[Playbook]:
     found = []
     for number in range(count):
         stages = [STAGES[number % 5], STAGES[(number + 1) % 5]]
@@ -131,10 +165,11 @@ def playbooks(count: int, customers: int) -> list[Playbook]:
                     "offer": {"text": "offer", "discount": 0.1 * (number % 3)},
                     "contact_cost": 0.05,
                     "control_share": 0.1,
-                    "success": {"metric": "x", "within_days": 30, "base_rate": "p_any_order"},
+                    "success": {"metric": "orders", "within_days": 30, "base_rate": "p_any_order"},
                     "priority": number + 1,
                     "capacity": None if number % 3 else customers // 30,
                     "budget": None if number % 4 else customers * 0.01,
+                    **(several(offers, customers) if offers > 1 else {}),
                 }
             )
         )
@@ -155,6 +190,7 @@ def scored(customers: int, seed: int) -> pd.DataFrame:
             "p_any_order": rng.uniform(0, 1, customers),
             "p_churn": rng.uniform(0, 1, customers),
             "clv": rng.gamma(2.0, 30.0, customers),
+            "clv_horizon_days": 60.0,
             "value_tier": pd.Series(np.array(["top", "mid", "low"])[rng.integers(0, 3, customers)]),
             "average_order_value": rng.gamma(2.0, 30.0, customers),
         }
@@ -182,11 +218,18 @@ def around(customers: pd.Series, seed: int, objective: str) -> CustomerContext:
     )
 
 
-def planned(customers: int, campaigns: int, seed: int, objective: str) -> list[dict[str, Any]]:
+def planned(
+    customers: int, campaigns: int, seed: int, objective: str, *, offers: int = 1
+) -> list[dict[str, Any]]:
     """Two days: nobody in the campaigns yet, then most members kept."""
-    books = playbooks(campaigns, customers)
+    books = playbooks(campaigns, customers, offers)
     taxonomy = StageSet("made_up", STAGES)
     frame = scored(customers, seed)
+    if offers > 1:
+        frame["uplift"] = learned_effects(customers, campaigns, offers, seed)
+    case = f"{customers:,} customers x {campaigns} campaigns"
+    if offers > 1:
+        case += f" x {offers} offers"
     facts = around(frame["customer_id"], seed, objective)
     previous: pd.DataFrame | None = None
     lines = []
@@ -206,7 +249,7 @@ def planned(customers: int, campaigns: int, seed: int, objective: str) -> list[d
         previous = made.audience
         lines.append(
             {
-                "case": f"{customers:,} customers x {campaigns} campaigns, {objective}",
+                "case": f"{case}, {objective}",
                 "day": "first" if day == 0 else "next",
                 "members": int(made.table["members"].sum()),
                 "gap": None if made.solution is None else made.solution.gap,
@@ -224,13 +267,16 @@ def main() -> None:
     parser.add_argument("--customers", type=int, default=100_000)
     parser.add_argument("--campaigns", type=int, default=12)
     parser.add_argument("--plan", type=int, help="customers of a whole plan")
+    parser.add_argument("--offers", type=int, default=1, help="offers of each campaign of a plan")
     parser.add_argument("--objective", choices=["value", "priority"], default="value")
     parser.add_argument("--seconds", type=float, default=120.0, help="most of the exact solver")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     if asked.plan is not None:
-        found = planned(asked.plan, asked.campaigns, asked.seed, asked.objective)
+        found = planned(
+            asked.plan, asked.campaigns, asked.seed, asked.objective, offers=asked.offers
+        )
     else:
         found = compared(asked.customers, asked.campaigns, asked.seed, asked.seconds)
         for line in found:

@@ -4,8 +4,8 @@ A plan takes these steps: `playbook` and `rules` load and check the definition o
 `customer_context` holds consent, suppression and contact history, `eligibility` gives the first
 reason against each customer, `expected_value` values each contact, `offers` says who may get which
 offer, `candidates` combines them per campaign, `allocation` distributes customers within caps and
-budgets (by value with `optimiser`), `exploration` draws arms (by `holdout`) and random offers,
-`plan_table` sums up. `audience_files`, `target_exports` and `export_*` write the
-results, `erasure` removes a person from them, `measurement` computes the effects (by `effects`).
-Begin with `planning.py`. Imports `features`, never `models` or `flows`.
+budgets (by value with `optimiser`), `exploration` draws arms (by `holdout`) and random offers
+(with `draw_chances`), `plan_table` sums up. `audience_files`, `target_exports` and `export_*`
+write the results, `erasure` removes a person from them, `measurement` computes the effects (by
+`effects`). Begin with `planning.py`. Imports `features`, never `models` or `flows`.
 """

@@ -32,6 +32,8 @@ FILE_COLUMNS = (
     "reasons",
     "offer_name",
     "propensity",
+    "send_hour",
+    "send_weekday",
 )
 AUDIENCE_SCHEMA = pa.schema(
     [
@@ -49,6 +51,8 @@ AUDIENCE_SCHEMA = pa.schema(
         ("offer_name", pa.string()),
         ("propensity", pa.float64()),
         ("propensities", pa.string()),
+        ("send_hour", pa.int64()),
+        ("send_weekday", pa.string()),
     ]
 )
 MANIFEST_FILE = "manifest.json"
@@ -92,7 +96,8 @@ class ExportRun:
 
 def audience_table(plan: CampaignPlan) -> pa.Table:
     """Audience of the plan in `AUDIENCE_SCHEMA`, for the scores store."""
-    frame = plan.audience.assign(rank=plan.audience["rank"].astype("Int64"))
+    whole = {name: plan.audience[name].astype("Int64") for name in ("rank", "send_hour")}
+    frame = plan.audience.assign(**whole)
     return pa.Table.from_pandas(frame, schema=AUDIENCE_SCHEMA, preserve_index=False)
 
 

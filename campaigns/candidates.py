@@ -155,6 +155,12 @@ def with_exclusion_lists(playbooks: Sequence[Playbook], taxonomy: StageSet) -> l
     return by_priority(expanded)
 
 
+def campaign_names(playbooks: Sequence[Playbook]) -> list[str]:
+    """Names of the campaigns of playbooks, with their exclusion lists."""
+    lists = [f"{p.campaign}{_EXCLUSION_SUFFIX}" for p in playbooks if p.exclude is not None]
+    return [*(playbook.campaign for playbook in playbooks), *lists]
+
+
 def needed_columns(scores: pd.DataFrame, playbooks: Sequence[Playbook]) -> list[str]:
     """Scored columns that planning reads."""
     wanted_columns = {"customer_id", "stage", "stage_since", "stage_change_cause", "previous_stage"}

@@ -18,8 +18,10 @@ from campaigns.addresses import (
     Addresses,
     address_kinds,
 )
+from campaigns.contact_price import Fatigue
 from campaigns.playbook import Playbook
 from campaigns.rules import PAST, RESTOCKED, BoolArray, TextArray, rule_conditions
+from campaigns.send_time import SendTimes
 from features.config.customers import ALL, ContactPolicy
 from features.sources.channels import NO_CONSENT_NEEDED, consent_channel
 from features.sources.customer_attributes import channel_refusals
@@ -62,6 +64,15 @@ class CustomerContext:
     margins
         Indexed by customer id: margin (0 to 1) of the products the customer buys; None: unknown,
         the policy's margin applies to all.
+    send_times
+        Own send times of customers, and the tests that allow them
+        (`campaigns.send_time.send_times`); None: no playbook asks for them.
+    dates
+        Indexed by customer id: dates that come back every year, by name; empty: none are known.
+    contact_prices
+        Price of one more contact by customer id, in money; None: contacts have none.
+    fatigue
+        What the prices are made of, and where it comes from; None without prices.
     held
         Campaign -> why its export waits for a confirmation; its triggers then let all pass.
     suppression_reason_cache, address_reason_cache
@@ -80,6 +91,10 @@ class CustomerContext:
     previous_snapshot_at: dt.date | None = None
     products: pd.DataFrame | None = None
     margins: pd.Series[Any] | None = None
+    send_times: SendTimes | None = None
+    dates: pd.DataFrame = field(default_factory=pd.DataFrame)
+    contact_prices: pd.Series[float] | None = None
+    fatigue: Fatigue | None = None
     held: Mapping[str, str] = field(default_factory=dict)
     suppression_reason_cache: dict[str | None, npt.NDArray[np.object_]] | None = None
     address_reason_cache: dict[str, TextArray] | None = None
@@ -99,6 +114,8 @@ class CustomerContext:
             contacts=reindexed(self.contacts, missing=0),
             sunset=reindexed(self.sunset, missing=False),
             margins=reindexed(self.margins, missing=np.nan),
+            dates=reindexed(self.dates, missing=pd.NaT),
+            contact_prices=reindexed(self.contact_prices, missing=0.0),
             suppression_reason_cache={},
             address_reason_cache={},
         )

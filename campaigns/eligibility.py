@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from campaigns.addresses import address_kinds
+from campaigns.calendar_triggers import anniversary_is_near, schedule_is_due
 from campaigns.customer_context import Counts, CustomerContext, event_trigger_rule
 from campaigns.holdout import in_global_holdout
 from campaigns.playbook import Playbook
@@ -281,22 +281,17 @@ def _trigger_fired(
         )
         passes = passed.to_numpy(dtype=bool)
         explanation = f"date in {trigger.column} is not reached"
+    elif trigger.when == "anniversary":
+        passes = anniversary_is_near(trigger, context.dates, scores, rule_context.snapshot_at)
+        explanation = f"{str(trigger.date).replace('_', ' ')} is unknown or not near"
     elif trigger.when == "schedule":
-        is_due = _schedule_is_due(trigger, rule_context.snapshot_at, context.previous_snapshot_at)
+        is_due = schedule_is_due(trigger, rule_context.snapshot_at, context.previous_snapshot_at)
         passes = np.full(customer_count, is_due)
         explanation = f"newcomers enter at the first planning of a {trigger.every}"
     else:
         passes, explanation = np.zeros(customer_count, dtype=bool), f"{trigger.column} is unknown"
     reason = np.full(customer_count, f"trigger has not fired: {explanation}", dtype=object)
     return passes, reason
-
-
-def _schedule_is_due(trigger: Trigger, at: pd.Timestamp, previous: dt.date | None) -> bool:
-    """True at the first planning of the trigger's period; weeks begin on Monday."""
-    if previous is None or trigger.every == "day":
-        return True
-    period = {"week": "W-SUN", "month": "M", "quarter": "Q"}[str(trigger.every)]
-    return bool(at.to_period(period) != pd.Timestamp(previous).to_period(period))
 
 
 def _event_explanation(trigger: Trigger) -> str:

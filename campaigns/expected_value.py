@@ -12,7 +12,7 @@ import pandas as pd
 
 from campaigns.playbook import Playbook
 from campaigns.playbook_parts import NamedOffer
-from campaigns.rules import UPLIFT, BoolArray, numeric_column
+from campaigns.rules import UPLIFT, UPLIFT_ERROR, BoolArray, numeric_column
 
 # Without a randomised experiment the value predicts response, not the effect of the message.
 RESPONSE_LABEL, UPLIFT_LABEL = "response, not uplift", "uplift"
@@ -40,12 +40,16 @@ class ContactValue:
         True where `expected` counts only what the contact changes.
     assumed
         True if elsewhere a share of the spend is assumed to be caused by the contact.
+    error
+        Standard error of `expected` by the error of the learned effect; NaN: unknown. None if the
+        playbook does not draw by it.
     """
 
     expected: CustomerValues
     cost: CustomerValues
     incremental: BoolArray
     assumed: bool = False
+    error: CustomerValues | None = None
 
     def label(self, members: BoolArray) -> str:
         """Label for the plan: what the members' values measure; of all customers if no members."""
@@ -109,6 +113,11 @@ def uplift_name(playbook: Playbook) -> str:
 def offer_uplift_name(campaign: str, offer: str) -> str:
     """Name of the uplift of one of several offers of a campaign in the scores."""
     return f"{offer}@{campaign}"
+
+
+def uplift_error_name(name: str) -> str:
+    """Name of the standard error of an uplift in the scores (`models.scorer.uplift`)."""
+    return f"{name} error"
 
 
 def _order_value(rows: pd.DataFrame) -> CustomerValues:
@@ -178,12 +187,19 @@ def contact_value(
         spend = np.where(uplift_known, uplift * order_value, spend)
         redeemed = np.where(uplift_known, chance * order_value, redeemed)
     discount_cost = playbook.discount * redeemed
-    earned = (margin if value_rule.margin is None else value_rule.margin) * spend
+    margin_share = margin if value_rule.margin is None else np.float64(value_rule.margin)
+    earned = margin_share * spend
     return ContactValue(
         expected=earned - discount_cost - playbook.contact_cost,
         cost=np.nan_to_num(discount_cost) + playbook.contact_cost,
         incremental=uplift_known,
         assumed=value_rule.incremental_share is not None,
+        # An effect adds its orders' margin, less the discount on them.
+        error=numeric_column(rows, UPLIFT_ERROR)
+        * np.abs(margin_share - playbook.discount)
+        * np.where(uplift_known, order_value, np.nan)
+        if playbook.exploration == "thompson"
+        else None,
     )
 
 

@@ -1,10 +1,11 @@
 """Random draws of a wave: the arm of every newcomer, and the offer of those who explore.
 
 Exploration learns what the offers change: a share of the treated newcomers gets an offer drawn
-with equal chances among those that consent, caps, places and budgets allow at that moment
-(epsilon-greedy; Sutton and Barto 2018, section 2.2). People are drawn in random order, each from
-what earlier draws have left, and the probability of the outcome is logged. Given the earlier draws
-it is exact, so inverse propensity weights stay unbiased.
+among those that consent, caps, places and budgets allow at that moment, with equal chances
+(epsilon-greedy; Sutton and Barto 2018, section 2.2) or with the chances of
+`campaigns.draw_chances`. People are drawn in random order, each from what earlier draws have left,
+and the probability of the outcome is logged. Given the earlier draws it is exact, so inverse
+propensity weights stay unbiased.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pandas as pd
 
 from campaigns.allocation import RemainingContacts, money_limit
 from campaigns.candidates import CampaignCandidates
+from campaigns.draw_chances import draw_chances
 from campaigns.expected_value import CustomerValues
 from campaigns.holdout import CONTROL, TREATMENT, assign_arms, uniform_draws
 from campaigns.optimiser.problem import Codes, Flags, FloatArray
@@ -114,6 +116,7 @@ def _explore(
     rows, own = np.arange(len(people)), campaign.offer[people]
     cost = np.stack([offer.value.cost[people] for offer in campaign.offers], axis=1)
     permitted = _permitted(campaign, remaining, people)
+    chances = draw_chances(campaign, people, salt=salt, wave=wave)
     spent = float(campaign.contact_value.cost[campaign.newcomer].sum())
     own_money = money_limit(campaign.playbook.budget) - spent
     room = _Room(campaign.offer_places, min(own_money, money))
@@ -121,8 +124,10 @@ def _explore(
     places, money_left = [room.places.copy()], [room.money]
     for position in np.flatnonzero(explores):
         mine = int(own[position])
-        allowed = np.flatnonzero(permitted[position] & room.allows(cost[position], mine))
-        taken = int(allowed[int(pick[position] * len(allowed))])
+        allowed = permitted[position] & room.allows(cost[position], mine)
+        cumulated = np.cumsum(chances(np.array([position]), allowed[None])[0])
+        # Offers that are not allowed add nothing to the sum, so the search never stops at them.
+        taken = int(np.searchsorted(cumulated, pick[position] * cumulated[-1], side="right"))
         drawn[position] = taken
         room.places[mine] += 1
         room.places[taken] -= 1
@@ -135,19 +140,22 @@ def _explore(
     could_get = permitted & (np.stack(places)[state] >= 1)
     could_get &= extra_cost <= np.asarray(money_left)[state][:, None]
     could_get[rows, own] = True
-    _log_chances(campaign, people, own, drawn, could_get)
+    _log_chances(campaign, people, own, drawn, chances(rows, could_get))
     campaign.explored[people[explores]] = True
     _move_contacts(campaign, remaining, people, drawn)
     return money - float((cost[rows, drawn] - cost[rows, own]).sum())
 
 
 def _log_chances(
-    campaign: CampaignCandidates, people: Codes, own: Codes, drawn: Codes, could_get: Flags
+    campaign: CampaignCandidates, people: Codes, own: Codes, drawn: Codes, explored: FloatArray
 ) -> None:
-    """Fill in the probability of what each newcomer got, and those of all that could be drawn."""
+    """Fill in the probability of what each newcomer got, and those of all that could be drawn.
+
+    ``explored`` are the probabilities of each explorer's draw, shape (people, offers).
+    """
     share, control_share = campaign.playbook.exploration_share, campaign.playbook.control_share
     rows = np.arange(len(people))
-    chances = could_get * (share / could_get.sum(axis=1, keepdims=True))
+    chances = share * explored
     chances[rows, own] += 1 - share
     chances *= 1 - control_share
     in_control = campaign.arm[people] == CONTROL

@@ -30,6 +30,8 @@ AUDIENCE_FIELDS = (
     "offer",
     "offer_name",
     "propensity",
+    "send_hour",
+    "send_weekday",
     "snapshot_at",
 )
 # Column prefixes that belong to the receiving tool; no map may use them.

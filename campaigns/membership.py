@@ -16,7 +16,8 @@ from campaigns.rules import BoolArray, RuleContext, TextArray
 # One row per (campaign_id, customer_id); `rank` and `expected_value` are null if removed.
 # `offer_name`, `propensity` (probability with which this offer, or nothing, was drawn) and
 # `propensities` (JSON: the same of every offer that could have been drawn) are null in campaigns
-# without `offers`.
+# without `offers`. `send_hour` (0 to 23) and `send_weekday` (a name) are null outside the treatment
+# arm, without `send_time: customer`, and where no own time is known to beat that of all.
 AUDIENCE_COLUMNS: Mapping[str, str] = {
     "campaign_id": "str",
     "customer_id": "str",
@@ -32,6 +33,8 @@ AUDIENCE_COLUMNS: Mapping[str, str] = {
     "offer_name": "str",
     "propensity": "float64",
     "propensities": "str",
+    "send_hour": "float64",
+    "send_weekday": "str",
 }
 
 _Dates = npt.NDArray[np.datetime64]
@@ -182,6 +185,7 @@ def removed_rows(
     removed = former_members.reset_index().assign(
         snapshot_at=rule_context.snapshot_at, rank=np.nan, expected_value=np.nan, change="removed"
     )
+    removed = removed.assign(send_hour=np.nan, send_weekday=None)
     removed["reasons"] = [
         removal_reasons.get(customer, "no longer scored") for customer in removed["customer_id"]
     ]

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from campaigns.customer_context import Counts, CustomerContext
 from campaigns.eligibility import first_open_channel, may_be_sent
-from campaigns.expected_value import ContactValue, CustomerValues, contact_value, uplift_name
+from campaigns.expected_value import (
+    ContactValue,
+    CustomerValues,
+    contact_value,
+    uplift_error_name,
+    uplift_name,
+)
 from campaigns.playbook import Playbook
 from campaigns.playbook_parts import NamedOffer
-from campaigns.rules import UPLIFT, BoolArray
+from campaigns.rules import UPLIFT, UPLIFT_ERROR, BoolArray
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,9 @@ def offer_candidates(
         capacity = None if named is None else named.capacity
         own_channel = first_open_channel(variant, customers, context, *channel_room)
         positions = np.array([playbook.channels.index(channel) for channel in variant.channels])
-        with_uplift = rows.assign(**{UPLIFT: uplifts[uplift_name(variant)]})
+        effect = uplift_name(variant)
+        errors = uplifts.get(uplift_error_name(effect), np.nan)
+        with_uplift = rows.assign(**{UPLIFT: uplifts[effect], UPLIFT_ERROR: errors})
         candidates.append(
             OfferCandidates(
                 name="" if named is None else named.name,
@@ -82,10 +90,21 @@ def offer_candidates(
                 if named is None
                 else may_be_sent(variant, customers, context),
                 channel=positions[own_channel],
-                value=contact_value(variant, with_uplift, margin=margin),
+                value=_with_contact_price(
+                    contact_value(variant, with_uplift, margin=margin), variant, context
+                ),
             )
         )
     return tuple(candidates)
+
+
+def _with_contact_price(
+    value: ContactValue, playbook: Playbook, context: CustomerContext
+) -> ContactValue:
+    """Value of a promotional contact less the price of one more contact, which is no budget."""
+    if context.contact_prices is None or playbook.kind != "promotional":
+        return value
+    return replace(value, expected=value.expected - context.contact_prices.to_numpy(dtype=float))
 
 
 def values_of(offers: Sequence[OfferCandidates], choice: Counts) -> ContactValue:

@@ -25,11 +25,14 @@ from campaigns.candidates import (
     needed_columns,
     with_exclusion_lists,
 )
+from campaigns.contact_price import Fatigue
 from campaigns.customer_context import CustomerContext
-from campaigns.expected_value import uplift_by_campaign, uplift_name
+from campaigns.expected_value import uplift_by_campaign, uplift_error_name, uplift_name
 from campaigns.exploration import draw_arms, explore_offers
+from campaigns.holdout import TREATMENT
 from campaigns.membership import AUDIENCE_COLUMNS, removed_rows
 from campaigns.membership_reasons import membership_reasons
+from campaigns.offer_choice import OfferChoice
 from campaigns.optimiser.problem import Solution
 from campaigns.plan_prices import with_prices
 from campaigns.plan_table import (
@@ -43,6 +46,7 @@ from campaigns.plan_table import (
 )
 from campaigns.playbook import Playbook
 from campaigns.rules import RuleContext
+from campaigns.send_time import NO_SEND_TIMES, SendTimes, SendTimeTest
 from campaigns.stage_set import StageSet
 
 
@@ -79,6 +83,13 @@ class CampaignPlan:
         The playbooks, in the order served.
     solution
         Total, bound and method of an assignment by value; None for one by priority.
+    send_time_tests
+        Own send times against the best time of all; empty if no playbook asks for them.
+    offer_choices
+        Campaign with ``offers`` -> values and choice of the offers of every customer.
+    fatigue, contact_price
+        What one more message does, and the mean price of one more contact over the treated
+        members of promotional campaigns, in money; None without `contact_policy: contact_price`.
     offers
         One row per campaign with ``offers`` and offer, columns `OFFER_COLUMNS`; the last row of a
         campaign is ``nothing``, its control arm.
@@ -93,6 +104,10 @@ class CampaignPlan:
     why: Mapping[str, Any] = field(default_factory=dict)
     customers: pd.Index[Any] = field(default_factory=lambda: pd.Index([]))
     solution: Solution | None = None
+    send_time_tests: tuple[SendTimeTest, ...] = ()
+    offer_choices: Mapping[str, OfferChoice] = field(default_factory=dict)
+    fatigue: Fatigue | None = None
+    contact_price: float | None = None
     offers: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(OFFER_COLUMNS)))
 
     @property
@@ -158,7 +173,13 @@ def plan_campaigns(
     context = context.aligned(customers)
     remaining = RemainingContacts(customers, context, capped_channels(expanded))
     books = [variant for book in expanded for variant in (book, *book.variants)]
-    uplifts = uplift_by_campaign(rows, [uplift_name(book) for book in books])
+    effects = [uplift_name(book) for book in books]
+    errors = [
+        uplift_error_name(name)
+        for name, book in zip(effects, books, strict=True)
+        if book.exploration == "thompson"
+    ]
+    uplifts = uplift_by_campaign(rows, [*effects, *errors])
     campaigns = [
         campaign_candidates(
             playbook,
@@ -187,7 +208,10 @@ def plan_campaigns(
         salt=salt,
         wave=wave,
     )
-    audience = [_members(campaign, rows, rule_context=rule_context) for campaign in campaigns]
+    audience = [
+        _members(campaign, rows, rule_context=rule_context, send_times=context.send_times)
+        for campaign in campaigns
+    ]
     mark_held_out_addresses(campaigns, audience, customers)
     removed = [
         _removed_members(campaign, previous, members, customers, rule_context)
@@ -216,8 +240,32 @@ def plan_campaigns(
         why={campaign.playbook.campaign: campaign.failure for campaign in campaigns},
         customers=customers,
         solution=solution,
+        send_time_tests=() if context.send_times is None else context.send_times.tests,
         offers=offer_table(campaigns, solution),
+        offer_choices={
+            campaign.playbook.campaign: OfferChoice.of(campaign)
+            for campaign in campaigns
+            if campaign.playbook.offers
+        },
+        fatigue=context.fatigue,
+        contact_price=_mean_contact_price(campaigns, context),
     )
+
+
+def _mean_contact_price(
+    campaigns: Sequence[CampaignCandidates], context: CustomerContext
+) -> float | None:
+    """Mean price of one more contact over the treated members; None without prices or members."""
+    if context.contact_prices is None:
+        return None
+    prices = context.contact_prices.to_numpy(dtype=float)
+    treated = [
+        prices[campaign.member & (campaign.arm == TREATMENT)]
+        for campaign in campaigns
+        if campaign.promotional
+    ]
+    paid = np.concatenate([np.zeros(0), *treated])
+    return float(paid.mean()) if len(paid) else None
 
 
 def _check(rows: pd.DataFrame, previous: pd.DataFrame | None, rule_context: RuleContext) -> None:
@@ -251,7 +299,11 @@ def _removed_members(
 
 
 def _members(
-    campaign: CampaignCandidates, rows: pd.DataFrame, *, rule_context: RuleContext
+    campaign: CampaignCandidates,
+    rows: pd.DataFrame,
+    *,
+    rule_context: RuleContext,
+    send_times: SendTimes | None,
 ) -> pd.DataFrame:
     """Audience rows of the members, best first."""
     playbook, earlier = campaign.playbook, campaign.earlier
@@ -265,6 +317,11 @@ def _members(
     )
     expires_at = np.where(was_member, earlier.expires_at[chosen], entered_at + lifetime)
     channels = np.array(playbook.channels, dtype=object)
+    # The control arm gets no message at any time.
+    gets_time = (campaign.arm[chosen] == TREATMENT) & (playbook.send_time == "customer")
+    times = (send_times or NO_SEND_TIMES).columns(
+        pd.Index(np.where(gets_time, customers, ""), dtype=object)
+    )
     return pd.DataFrame(
         {
             "campaign_id": playbook.campaign,
@@ -281,6 +338,7 @@ def _members(
             "offer_name": offer_names(campaign)[chosen],
             "propensity": campaign.propensity[chosen],
             "propensities": campaign.propensities[chosen],
+            **times,
         },
         columns=list(AUDIENCE_COLUMNS),
     )

@@ -62,6 +62,15 @@ class Playbook(Strict):
         What the customer gets; or several offers, of which each customer gets one or nothing.
     exploration_share
         Share of the treated newcomers who get a randomly drawn offer, 0 to below 1.
+    exploration
+        How they draw: ``uniform``, every offer equally often; ``thompson``, every offer as often as
+        it is the best one by its learned effect and error.
+    exploration_floor
+        Least probability of each possible offer in a ``thompson`` draw: without it, nothing would
+        be learned of an offer that looks bad. At most 1 / number of offers.
+    send_time
+        ``customer``: the lists name the hour and weekday at which each customer is most likely
+        active, where that is known to beat the best time of all. ``campaign``: they name none.
     value, contact_cost
         Expected value = margin x product - discount x redeemed - contact cost, in money.
     control_share
@@ -95,6 +104,9 @@ class Playbook(Strict):
     offer: Offer | None = None
     offers: tuple[NamedOffer, ...] = ()
     exploration_share: Share = 0.0
+    exploration: Literal["uniform", "thompson"] = "uniform"
+    exploration_floor: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    send_time: Literal["campaign", "customer"] = "campaign"
     contact_cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     control_share: Share
     success: Success
@@ -141,7 +153,18 @@ class Playbook(Strict):
         if not self.offers:
             if self.exploration_share > 0:
                 yield "`exploration_share` belongs to playbooks with `offers`"
+            if self.exploration != "uniform":
+                yield "`exploration` belongs to playbooks with `offers`"
             return
+        if self.exploration != "uniform" and self.exploration_share == 0:
+            yield f"`exploration: {self.exploration}` needs an `exploration_share` above 0"
+        if "exploration_floor" in self.model_fields_set and self.exploration == "uniform":
+            yield "`exploration_floor` belongs to `exploration: thompson`"
+        if self.exploration == "thompson" and self.exploration_floor * len(self.offers) > 1:
+            yield (
+                f"exploration_floor must be at most 1 / number of offers, "
+                f"{1 / len(self.offers):.3g}: it is {self.exploration_floor:g}"
+            )
         names = [named.name for named in self.offers]
         if self.kind != "promotional":
             yield "`offers` belong to promotional campaigns"

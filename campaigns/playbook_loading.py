@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -134,9 +134,12 @@ def known_channels(declared: Sequence[str] = ()) -> tuple[str, ...]:
 
 
 def refuse_unknown_names(
-    playbooks: Iterable[Playbook], channels: Sequence[str], taxonomy: StageSet | None = None
+    playbooks: Iterable[Playbook],
+    channels: Sequence[str],
+    taxonomy: StageSet | None = None,
+    dates: Collection[str] | None = None,
 ) -> None:
-    """Refuse stages, and channels, that nothing knows: such a campaign would never reach anybody.
+    """Refuse stages, channels and dates that nothing knows: such a campaign reaches no customer.
 
     Parameters
     ----------
@@ -146,6 +149,8 @@ def refuse_unknown_names(
         Channels that the config declares beside the built-in ones.
     taxonomy
         The stages; None: they are not checked.
+    dates
+        Dates of customers that the config declares; None: they are not checked.
 
     Raises
     ------
@@ -168,12 +173,29 @@ def refuse_unknown_names(
                         ),
                     )
                 )
+        for trigger in playbook.trigger:
+            if dates is not None and trigger.date is not None and trigger.date not in dates:
+                problems.add(_unknown_date(playbook.campaign, trigger.date, dates))
         if taxonomy is not None:
             with problems.collect():
                 playbook.addressed(taxonomy)
             for problem in _unknown_stages_of_triggers(playbook, taxonomy):
                 problems.add(problem)
     problems.refuse()
+
+
+def _unknown_date(campaign: str, name: str, dates: Collection[str]) -> UserError:
+    declared = f"customers: {{columns: {{dates: {{{name}: COLUMN}}}}}}"
+    return UserError(
+        f"campaign {campaign}: trigger",
+        found=f"unknown date {name!r}",
+        expected=f"one of: {', '.join(dates)}" if dates else "a date that the config declares",
+        hint=did_you_mean(
+            name,
+            dates,
+            otherwise=f"declare it in the config: {declared}",
+        ),
+    )
 
 
 def _unknown_stages_of_triggers(playbook: Playbook, taxonomy: StageSet) -> Iterator[UserError]:

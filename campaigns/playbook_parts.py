@@ -27,6 +27,7 @@ TRIGGER_KEYS: dict[str, tuple[str, ...]] = {
     "score_risen": ("column",),
     "event": ("role", "after_days", "within_days"),
     "date": ("column", "after_days", "within_days"),
+    "anniversary": ("date", "days_before", "within_days"),
     "schedule": ("every",),
 }
 _TRIGGER_COLUMNS = {
@@ -45,7 +46,9 @@ class Trigger(Strict):
         down by the clock counts once two daily evaluations agree). ``flag_raised``: the flag
         holds. ``score_risen``: the column is higher than in the previous scores, or new.
         ``event``: ``after_days`` have passed since the last event of the role. ``date``: that many
-        days since the date in the column. ``schedule``: at the first planning of every day, week
+        days since the date in the column. ``anniversary``: the day of a customer's date, such as a
+        birthday, comes back in ``days_before`` days or less (29 February: on the 28th in other
+        years). ``schedule``: at the first planning of every day, week
         (from Monday), month or quarter.
     within_days
         Days after the trigger in which it may start; null: while the audience rule holds.
@@ -53,13 +56,17 @@ class Trigger(Strict):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    when: Literal["stage_entered", "flag_raised", "score_risen", "event", "date", "schedule"]
+    when: Literal[
+        "stage_entered", "flag_raised", "score_risen", "event", "date", "anniversary", "schedule"
+    ]
     stage: CampaignName | None = None
     flag: CampaignName | None = None
     column: CampaignName | None = None
     role: CampaignName | None = None
+    date: CampaignName | None = None
     every: Literal["day", "week", "month", "quarter"] | None = None
     after_days: Annotated[int, Field(ge=0, le=3650)] = 0
+    days_before: Annotated[int, Field(ge=0, le=180)] = 0
     within_days: Annotated[int, Field(ge=1, le=3650)] | None = None
 
     @model_validator(mode="after")

@@ -26,10 +26,24 @@ _OPEN_COLUMNS = ("preferred_", "interest_")
 PAST, RESTOCKED = "past ", "restocked "
 # Uplift of the campaign, from the JSON column `uplift`.
 UPLIFT = "campaign_uplift"
+UPLIFT_ERROR = "campaign_uplift_error"
 # Chance of an order while the campaign's offer is valid.
 ORDER_WITHIN_DAYS = "p_order_within_days"
 _COMPARISONS = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
 _OPERATORS = ("in", "is", *_COMPARISONS, "has", "within_days", "due_within_days", "missing")
+_KINDS = {column.name: column.dtype for column in SCORED_ROW}
+_NO_DATE = ("within_days", "due_within_days")
+# Comparisons that a type of column does not have.
+_REFUSED = {
+    "string": (*_COMPARISONS, *_NO_DATE), "bool": (*_COMPARISONS, *_NO_DATE),
+    "double": _NO_DATE, "int64": _NO_DATE,
+    "date": tuple(_COMPARISONS), "timestamp": tuple(_COMPARISONS),
+}  # fmt: skip
+_COLUMN_WORDS = {
+    "churn_band": ("high", "medium", "low"),
+    "value_tier": ("top", "mid", "low"),
+    "lead_band": ("A", "B", "C", "D"),
+}
 _WORDS = ("all", "any", "not", "column", "restocked", "latest_of", *MEASURES)
 
 
@@ -187,10 +201,30 @@ def _parse_condition(node: dict[Any, Any], key: str) -> Condition:
         )
     if not isinstance(node["column"], str):
         raise RuleError(f"{key}.column", found=repr(node["column"]), expected="a column name")
-    operator = operators[0]
-    return Condition(
-        node["column"], operator, _parse_value(operator, node[operator], f"{key}.{operator}")
-    )
+    operator, column = operators[0], node["column"]
+    value = _parse_value(operator, node[operator], f"{key}.{operator}")
+    _refuse_what_never_holds(column, operator, value, key)
+    return Condition(column, operator, value)
+
+
+def _refuse_what_never_holds(column: str, operator: str, value: Any, key: str) -> None:
+    """Refuse comparisons that a scored column does not have, and words that it never holds."""
+    kind = _KINDS.get(column, "")
+    refused = _REFUSED.get(kind, ())
+    if operator in refused:
+        expected = [name for name in _OPERATORS if name not in refused]
+        raise RuleError(
+            f"{key}.{operator}", found=f"{column}, a column of type {kind}",
+            expected=f"one of {', '.join(expected)}",
+        )  # fmt: skip
+    words = _COLUMN_WORDS.get(column, ())
+    values = value if operator == "in" else (value,) if operator == "is" else ()
+    for word in values if words else ():
+        if word not in words:
+            raise RuleError(
+                f"{key}.{operator}", found=repr(word), expected=f"one of {', '.join(words)}",
+                hint=did_you_mean(word, words),
+            )  # fmt: skip
 
 
 def _parse_value(operator: str, value: object, key: str) -> Any:

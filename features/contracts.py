@@ -262,7 +262,9 @@ SCORED_ROW: tuple[ScoredColumn, ...] = (
     ScoredColumn(
         "uplift",
         "string",
-        "JSON by campaign: how much its message adds to the probability of an order.",
+        "JSON by campaign: how much its message adds to the probability of an order; by "
+        "`offer@campaign` where there are several offers, each with its standard error under "
+        "`offer@campaign error`.",
         "no randomised campaign has measured it",
     ),
     ScoredColumn(

@@ -40,7 +40,7 @@ class UserError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors travel from worker processes, and keyword arguments do not by themselves.
-        return _rebuild, (self.where, str(self.found), self.expected, self.hint)
+        return _rebuild, (type(self), self.where, str(self.found), self.expected, self.hint)
 
     def __str__(self) -> str:
         place, actual = printable(self.where), printable(str(self.found))
@@ -60,8 +60,12 @@ def printable(text: str) -> str:
     )
 
 
-def _rebuild(where: str, found: str, expected: str, hint: str) -> UserError:
-    return UserError(where, found=found, expected=expected, hint=hint)
+def _rebuild(kind: type[UserError], where: str, found: str, expected: str, hint: str) -> UserError:
+    return kind(where, found=found, expected=expected, hint=hint)
+
+
+class UnavailableError(UserError):
+    """A server, database or network that does not answer: the same command may succeed later."""
 
 
 class UserErrors(UserError):

@@ -149,14 +149,14 @@ def measure_run(output: str) -> dict[str, Any]:
 
 @task(name="tell other programs")
 def tell_programs(output: str) -> dict[str, Any]:
-    """Send a message to the config's webhooks; a failure waits in the outbox and stops nothing."""
+    """Send a message to the webhooks; a failure waits in the outbox and stops nothing."""
     targets = Workspace(Path(output)).config().webhooks
-    if not targets:
-        return {}
     try:
         messages = notify(Path(output), targets, dt.datetime.now(dt.UTC))
     except UserError as error:
         warn(f"webhooks: {error.where}: {error.found}")
+        return {}
+    if not messages:
         return {}
     waiting = [message for message in messages if message["problem"]]
     for message in waiting:

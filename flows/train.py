@@ -24,6 +24,7 @@ from flows.services.code_version import code_commit
 from flows.services.console import step, warn
 from flows.services.prefect_summaries import show_training
 from flows.services.progress_bars import progress
+from flows.services.resource_use import ResourceMeter
 from flows.services.steps import flow, task
 from flows.services.training_record import (
     record_metrics,
@@ -282,7 +283,7 @@ def train_flow(output: str) -> dict[str, Any]:
         config = space.config()
         require_earned_calibration(space.output, config.churn.calibration)
         drop_outdated_snapshots(space, config)
-        tracking = space.tracking()
+        tracking, meter = space.tracking(), ResourceMeter()
         run_name = f"train {config.name} {day_date(space.archive().builder.last_snapshot)}"
         with tracking.run(run_name, tags=training_tags(config, "train")) as run:
             results = train_models(output, run.run_id)
@@ -291,6 +292,7 @@ def train_flow(output: str) -> dict[str, Any]:
                 versions["uplift"] = uplift["version"]
             figures = [figure for result in results for figure in result["figures"]]
             scorer = register_scorer(output, run.run_id, versions, figures)
+            run.metrics(meter.metrics())
         leaks = [suspect for result in results for suspect in result["leaks"]]
         training_record = {
             "scorer": scorer,

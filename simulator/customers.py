@@ -8,7 +8,13 @@ import numpy as np
 
 from features.arrays import Array
 from simulator.scenario import ATTRIBUTES, CONSENTS, STATES
-from simulator.shared_settings import BLOCK_SIZE, SimulationPlan, draw_choices, lookup_table
+from simulator.shared_settings import (
+    BLOCK_SIZE,
+    DAY_SECONDS,
+    SimulationPlan,
+    draw_choices,
+    lookup_table,
+)
 
 NO_WEEK = 1_000_000  # week number that stands for "never"
 REGIONS = ("city", "suburb", "town", "village")
@@ -46,6 +52,8 @@ class SimulatedPeople:
         Attribute -> code of the favourite choice, and the share of events that use it.
     granted, withdrawn, again
         Weeks in which each consent starts, ends and starts again: customer x `CONSENTS`.
+    hour_shift
+        Hours by which visits come later in the day than those of all.
     """
 
     first: int
@@ -73,6 +81,14 @@ class SimulatedPeople:
     granted: Array
     withdrawn: Array
     again: Array
+    hour_shift: Array
+
+    def at_own_hours(self, moment: Array, customer: Array) -> Array:
+        """Moments (seconds since 1970) moved within their day by the customers' shifts."""
+        shift = np.round(self.hour_shift[customer]).astype(np.int64) * 3600
+        day, second = np.divmod(moment, DAY_SECONDS)
+        moved: Array = day * DAY_SECONDS + (second + shift) % DAY_SECONDS
+        return moved
 
     def consents(self, channel: str, week: Array, customer: Array) -> Array:
         """Whether customers (positions) consent to a channel in a week."""
@@ -174,6 +190,10 @@ def draw_people(plan: SimulationPlan, rng: np.random.Generator, block: int) -> S
         granted=granted,
         withdrawn=withdrawn,
         again=again,
+        # Drawn last, and only if asked for: other scenarios keep their draws.
+        hour_shift=rng.normal(0.0, spread.hour_shift_sd, BLOCK_SIZE)
+        if spread.hour_shift_sd
+        else np.zeros(BLOCK_SIZE),
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
 from features.arrays import Array
 from simulator.customers import NO_WEEK, SimulatedPeople, choose_attribute
 from simulator.latent_state_path import StatePaths
+from simulator.message_fatigue import Sends, with_fatigue
 from simulator.orders import SENT_AT, Orders, first_block_id
 from simulator.rows import EventRows
 from simulator.scenario import BUYERS, COLD, GONE, INTERESTED, SEND_CHANNELS, STATES, ByState
@@ -92,8 +95,9 @@ def add_engagement(
     visitor, visit_week = customer_weeks.draw(rng, engagement.sessions)
     joined = np.flatnonzero(people.join_week < plan.weeks)
     browsing = np.concatenate([visitor, joined, returning])
-    starts_at = plan.moments(
-        rng, np.concatenate([visit_week, people.join_week[joined], returning_week])
+    starts_at = people.at_own_hours(
+        plan.moments(rng, np.concatenate([visit_week, people.join_week[joined], returning_week])),
+        browsing,
     )
     carts = _add_carts(plan, people, customer_weeks, orders, rng, rows)
     # Each cart and sign-up gets a visit that begins 1 to 20 minutes before it.
@@ -213,6 +217,20 @@ def add_messages(
     rows: EventRows,
 ) -> None:
     """Add sends, opens and clicks of a block to the rows: ordinary messages and campaigns."""
+    # One after the other where nothing wears off: the draws of a scenario stay as they were.
+    sends: Iterable[Sends] = chain(
+        _ordinary_sends(plan, people, paths, rng), _campaign_sends(plan, paths)
+    )
+    if plan.scenario.messages.wears_off:
+        sends = with_fatigue(plan, people, rng, list(sends))
+    for batch in sends:
+        _add_sends(plan, people, paths, rng, rows, batch)
+
+
+def _ordinary_sends(
+    plan: SimulationPlan, people: SimulatedPeople, paths: StatePaths, rng: np.random.Generator
+) -> Iterator[Sends]:
+    """Draw the newsletters of each channel."""
     settings = plan.scenario.messages
     first_week = _contactable_from(plan, people, paths)
     joined = np.flatnonzero(first_week < plan.weeks)
@@ -237,29 +255,17 @@ def add_messages(
             + hour * 3600
         )
         sent_at += rng.integers(0, 5400, len(recipient))
-        _add_sends(
-            plan,
-            people,
-            paths,
-            rng,
-            rows,
-            channel,
-            (recipient, send_week, sent_at, campaign_count + send_week),
-        )
+        yield Sends(channel, recipient, send_week, sent_at, campaign_count + send_week)
+
+
+def _campaign_sends(plan: SimulationPlan, paths: StatePaths) -> Iterator[Sends]:
+    """Sends of the randomised campaigns to their treatment arms."""
     for number, campaign in enumerate(plan.scenario.campaigns):
         recipient = np.flatnonzero(paths.arm[:, number] == 1)
         send_week = np.full(len(recipient), campaign.week)
         sent_at = np.full(len(recipient), plan.origin + campaign.week * WEEK_SECONDS + SENT_AT)
         message_code = np.full(len(recipient), number)
-        _add_sends(
-            plan,
-            people,
-            paths,
-            rng,
-            rows,
-            campaign.channel,
-            (recipient, send_week, sent_at, message_code),
-        )
+        yield Sends(campaign.channel, recipient, send_week, sent_at, message_code)
 
 
 def _contactable_from(plan: SimulationPlan, people: SimulatedPeople, paths: StatePaths) -> Array:
@@ -278,12 +284,12 @@ def _add_sends(
     paths: StatePaths,
     rng: np.random.Generator,
     rows: EventRows,
-    channel: str,
-    sends: tuple[Array, Array, Array, Array],
+    sends: Sends,
 ) -> None:
-    """Add one channel's sends (customer, week, moment, message code), opens and clicks."""
-    settings, channel_code = plan.scenario.messages, plan.choices["channel"].index(channel)
-    recipient, week, sent_at, message_code = sends
+    """Add one channel's sends, opens and clicks."""
+    settings, channel = plan.scenario.messages, sends.channel
+    channel_code = plan.choices["channel"].index(channel)
+    recipient, week, sent_at = sends.customer, sends.week, sends.at
 
     def add(event_type: str, rows_of_sends: Array, delay: Array, *, machine: int = 0) -> None:
         rows.add(
@@ -291,14 +297,14 @@ def _add_sends(
             recipient[rows_of_sends],
             sent_at[rows_of_sends] + delay,
             channel=channel_code,
-            campaign_id=message_code[rows_of_sends],
+            campaign_id=sends.message[rows_of_sends],
             is_machine=machine,
         )
 
     add("message_sent", np.arange(len(recipient)), np.zeros(len(recipient), dtype=np.int64))
     open_rate = (
         _rates_by_state(settings.awake)[paths.state[recipient, week]] * people.opening[recipient]
-    )
+    ) * sends.response
     if channel == "email":
         fetched = np.flatnonzero(people.prefetching[recipient])
         add("email_open", fetched, rng.integers(5, 90, len(fetched)), machine=1)

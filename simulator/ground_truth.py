@@ -187,6 +187,7 @@ def hidden_traits(
         "deal_score",
         "age_score",
         "distance_score",
+        "hour_shift",
     ):
         columns[name] = getattr(people, name)[positions].astype(np.float32)
     for name, favourite in people.favourite.items():

@@ -102,7 +102,10 @@ class _Progress(Strict):
 
 
 class _Spread(Strict):
-    """Variation between customers: gamma shapes, and standard deviations of logarithms."""
+    """Variation between customers: gamma shapes, and standard deviations of logarithms.
+
+    `hour_shift_sd` (hours) is that of the shift of a customer's visits in the day.
+    """
 
     order_shape: _Positive
     activity_shape: _Positive
@@ -112,6 +115,7 @@ class _Spread(Strict):
     order_value_sd: _Weight
     order_noise_sd: _Weight
     favourite_share: tuple[_Positive, _Positive]
+    hour_shift_sd: _Weight = 0.0
 
 
 class _Season(Strict):
@@ -149,13 +153,30 @@ class _Consent(Strict):
 
 
 class _Messages(Strict):
-    """Weekly probability of an ordinary message, and shares of opens and clicks."""
+    """Weekly probability of an ordinary message, shares of opens and clicks, and fatigue.
+
+    Attributes
+    ----------
+    opt_out, opt_out_growth
+        Chance to opt out of the channel after a message; each other one of the last 30 days
+        multiplies it by exp(growth).
+    response_drop
+        Share by which each message of the last 30 days lowers the chance of an answer.
+    """
 
     sends: _BySend
     open: _Share
     click: _BySend
     prefetching_share: _Share
     awake: ByState
+    opt_out: _Share = 0.0
+    opt_out_growth: _Weight = 0.0
+    response_drop: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @property
+    def wears_off(self) -> bool:
+        """True if messages change what later ones bring."""
+        return self.opt_out > 0 or self.response_drop > 0
 
 
 class _Campaign(Strict):

@@ -46,7 +46,8 @@ def audiences(
     Returns
     -------
     DataFrame
-        One row per campaign and customer: campaign_id, customer_id, channel, rank (1 is the most
+        One row per campaign and customer, in the order of campaigns, ranks and ids:
+        campaign_id, customer_id, channel, rank (1 is the most
         valuable; null for those removed), expected_value (money), arm (``treatment`` or
         ``control``), change (``added``, ``kept`` or ``removed`` since the run before), entered_at,
         expires_at, reasons, offer_name and propensity (null without several offers).
@@ -67,6 +68,7 @@ def audiences(
     else:
         run = run_at(folder, at)
         rows = as_frame(read_files(folder, [run.audience_file]))
+    rows = rows.sort_values(["campaign_id", "rank", "customer_id"], ignore_index=True)
     if campaign is None:
         return rows
     members: pd.DataFrame = rows[rows["campaign_id"] == campaign].reset_index(drop=True)
@@ -132,7 +134,7 @@ def effects(output: str | Path = DEFAULT_OUTPUT, *, history: bool = False) -> pd
     from flows.services.measurement_files import read_effects, read_history
 
     folder = existing_folder(output)
-    return read_history(folder) if history else read_effects(folder)
+    return with_moments(read_history(folder) if history else read_effects(folder))
 
 
 def accuracy(output: str | Path = DEFAULT_OUTPUT) -> pd.DataFrame:
@@ -150,7 +152,7 @@ def accuracy(output: str | Path = DEFAULT_OUTPUT) -> pd.DataFrame:
     UserError
         If there is no such folder.
     """
-    return read_results(existing_folder(output), PREDICTION_ACCURACY)
+    return with_moments(read_results(existing_folder(output), PREDICTION_ACCURACY))
 
 
 def _planned(folder: Path, run: PublishedRun) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pandas.api.types import is_object_dtype
 
 from features.errors import UserError
 from features.storage import scores_store
@@ -100,7 +101,15 @@ def as_frame(table: pa.Table) -> pd.DataFrame:
 
 
 def with_moments(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return rows with one type of moments, wherever they were read."""
+    """Return rows with one type of moments and dates, wherever they were read."""
+    days = [
+        name
+        for name, kind in frame.dtypes.items()
+        if is_object_dtype(kind)
+        and len(known := frame[name].dropna())
+        and type(known.iloc[0]) is dt.date
+    ]
+    frame = frame.astype(dict.fromkeys(days, "datetime64[us]"))
     moments = frame.select_dtypes("datetime").columns
     return frame.astype(dict.fromkeys(moments, "datetime64[us]"))
 

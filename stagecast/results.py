@@ -58,7 +58,7 @@ def runs(output: str | Path = DEFAULT_OUTPUT) -> pd.DataFrame:
     """
     found = scores_store.published_runs(existing_folder(output))
     table = pd.DataFrame([run.model_dump() for run in found], columns=list(_RUN_COLUMNS))
-    return table.assign(**{name: pd.to_datetime(table[name]) for name in _DATES})
+    return with_moments(table.assign(**{name: pd.to_datetime(table[name]) for name in _DATES}))
 
 
 def scores(output: str | Path = DEFAULT_OUTPUT, *, at: dt.date | str | None = None) -> pd.DataFrame:
@@ -187,7 +187,7 @@ def metrics(
             found=repr(every),
             expected=f"a whole number of days, 1 to {LONGEST_PERIOD}, or None for months",
         )
-    return stage_metrics(folder_of(output), first=begin, to=end, every=every)
+    return with_moments(stage_metrics(folder_of(output), first=begin, to=end, every=every))
 
 
 def features(
@@ -227,7 +227,8 @@ def features(
             if days
             else "features that `stagecast features` or `stagecast run` stores",
         )
-    return read_features(feature_file(stored, day_number(dt.date.fromisoformat(wanted))))
+    number = day_number(dt.date.fromisoformat(wanted))
+    return with_moments(read_features(feature_file(stored, number)))
 
 
 def explain(customer: str, output: str | Path = DEFAULT_OUTPUT) -> dict[str, Any]:
@@ -276,7 +277,7 @@ def models(output: str | Path = DEFAULT_OUTPUT) -> pd.DataFrame:
         for version in Workspace(folder_of(output)).registered_versions()
     ]
     columns = ["version", "aliases", "created_at", "promoted_because", "description"]
-    return pd.DataFrame(rows, columns=columns)
+    return with_moments(pd.DataFrame(rows, columns=columns))
 
 
 def _no_customer() -> UserError:

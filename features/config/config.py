@@ -14,6 +14,7 @@ from features.config.crm_stages import StageHistory
 from features.config.customers import CustomerData
 from features.config.guards import GuardSettings
 from features.config.monitoring import Monitoring
+from features.config.pages import Pages
 from features.config.retention import Retention
 from features.config.sources import EventSource, Identities, Location, Spend
 from features.config.store_location import refused
@@ -128,6 +129,7 @@ class Config(CustomerData):
     quarantine: Annotated[Quarantine, STORED] = Quarantine()
     monitoring: Annotated[Monitoring, USE] = Monitoring()
     webhooks: Annotated[tuple[WebhookTarget, ...], USE] = ()
+    pages: Annotated[Pages, USE] = Pages()
     store: Annotated[str | None, USE] = None
     retention: Annotated[Retention, USE] = Retention()
     seed: Annotated[int, Field(ge=0, lt=2**31), LEARNING] = 20240501

@@ -90,12 +90,15 @@ class CustomerColumns(Strict):
         Channel or purpose (``ads``, ``profiling``) -> column of true and false.
     suppress
         Reason -> column of true and false: staff, test, fraud.
+    dates
+        Name -> column of a date that comes back every year: birthday, customer_since.
     """
 
     customer_id: str
     contact: dict[ContactKey, str] = Field(default={})
     consent: dict[Name, ConsentColumn | str] = Field(default={})
     suppress: dict[Name, str] = Field(default={})
+    dates: dict[Name, TimeColumn] = Field(default={})
 
 
 class CustomersTable(Strict):
@@ -228,6 +231,27 @@ _FULL_PRICE = {
 }
 
 
+class ContactPrice(Strict):
+    """Price of one more contact, which the value of every promotional contact is less.
+
+    Attributes
+    ----------
+    opt_out_risk
+        Chance to opt out after a message, where withdrawals are too few to learn it.
+    response_drop
+        Share by which a message lowers the answers to the next, where answers are too few.
+    days
+        Days that a contact counts.
+    lost_share
+        Share of the expected spend (``clv``) that messages bring: what an opt-out loses.
+    """
+
+    opt_out_risk: Annotated[float, Field(ge=0, le=1)] = 0.001
+    response_drop: Share = 0.02
+    days: PositiveDays = 30
+    lost_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+
 class ContactPolicy(Strict):
     """Rules of contact that hold for every promotional campaign.
 
@@ -252,6 +276,8 @@ class ContactPolicy(Strict):
         Money for contacts and discounts of all promotional campaigns of a run; null: no limit.
     margin
         Share of the spend that is earned, where no product says.
+    contact_price
+        Price of one more contact; null: contacts have no price beside their cost.
     """
 
     caps: tuple[Cap, ...] = (
@@ -275,6 +301,7 @@ class ContactPolicy(Strict):
     budget: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     margin: Annotated[float, Field(gt=0, le=1)] = 1.0
     global_holdout: GlobalHoldout | None = None
+    contact_price: ContactPrice | None = None
 
 
 class MaxAge(Strict):
@@ -311,6 +338,10 @@ class CustomerData(Strict):
     exports: Annotated[tuple[str, ...], USE] = ()
     experiments: Annotated[tuple[str, ...], USE] = ()
     export_mode: Annotated[Literal["full", "delta"], USE] = "full"
+
+    def customer_dates(self) -> tuple[str, ...]:
+        """Names of the dates that the customers table declares."""
+        return () if self.customers is None else tuple(self.customers.columns.dates)
 
     def _consent_disagreements(self) -> Iterator[str]:
         recorded = self.consents is not None or (

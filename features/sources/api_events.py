@@ -205,31 +205,19 @@ def readable_columns(config: Config) -> list[str]:
 def _checked(rows: Iterable[Row], config: Config, allowed: set[str]) -> Iterator[dict[str, str]]:
     # Columns that the batch never reads are accepted and ignored.
     unread_columns = (set(EVENT_COLUMNS) | set(config.sensitive)) - allowed - {"anonymous_id"}
+    checked_keys: set[tuple[str, ...]] = set()  # events of one request mostly have the same
     for number, event in enumerate(rows, 1):
-        event_place = f"{_PLACE}: event {number}"
-        if unknown_columns := sorted(
-            str(column) for column in set(event) - allowed - unread_columns
-        ):
-            raise UserError(
-                f"{event_place}: column {unknown_columns[0]!r}",
-                found="a column that this data set does not have",
-                expected=f"of: {', '.join(sorted(allowed))}",
-                hint=_hint(unknown_columns[0]),
-            )
-        event_cells = {
-            column: _stored_text(value, f"{event_place}: {column}")
-            if type(value) is str
-            else _text(value, f"{event_place}: {column}")
-            for column, value in event.items()
-        }
+        keys = tuple(event)
+        if keys not in checked_keys:
+            _refuse_unknown(keys, number, allowed, unread_columns)
+            checked_keys.add(keys)
+        event_cells = {column: _cell(value, number, column) for column, value in event.items()}
         for column in _REQUIRED:
             if not event_cells.get(column):
-                raise UserError(f"{event_place}: {column}", found="nothing", expected="a value")
+                raise UserError(_place(number, column), found="nothing", expected="a value")
         for column in ("occurred_at", "known_at"):
             if event_cells.get(column):
-                event_cells[column] = _instant(
-                    event_cells[column], config, f"{event_place}: {column}"
-                )
+                event_cells[column] = _instant(event_cells[column], config, number, column)
         if not event_cells.get("known_at"):
             event_cells["known_at"] = event_cells["occurred_at"]
         yield {
@@ -237,6 +225,34 @@ def _checked(rows: Iterable[Row], config: Config, allowed: set[str]) -> Iterator
             for column, cell_text in event_cells.items()
             if cell_text and column in allowed
         }
+
+
+def _place(number: int, column: str) -> str:
+    return f"{_PLACE}: event {number}: {column}"
+
+
+def _refuse_unknown(
+    keys: tuple[str, ...], number: int, allowed: set[str], unread_columns: set[str]
+) -> None:
+    unknown_columns = sorted(str(column) for column in set(keys) - allowed - unread_columns)
+    if unknown_columns:
+        raise UserError(
+            f"{_PLACE}: event {number}: column {unknown_columns[0]!r}",
+            found="a column that this data set does not have",
+            expected=f"of: {', '.join(sorted(allowed))}",
+            hint=_hint(unknown_columns[0]),
+        )
+
+
+def _cell(value: Any, number: int, column: str) -> str:
+    """A cell as text; the place of an error is only put together where there is one."""
+    if type(value) is str:
+        if value.isascii() and "\0" not in value:
+            return value.strip()
+        return _stored_text(value, _place(number, column))
+    if type(value) is int or (type(value) is float and not value.is_integer() and value == value):
+        return str(value)
+    return _text(value, _place(number, column))
 
 
 def _hint(column: str) -> str:
@@ -287,7 +303,7 @@ def _kind(value: Any) -> str:
     return "null" if value is None else names.get(type(value), default)
 
 
-def _instant(text: str, config: Config, cell_place: str) -> str:
+def _instant(text: str, config: Config, number: int, column: str) -> str:
     """Convert to an ISO time in UTC; a date alone is a local date of the config's zone."""
     try:
         if _DATE.fullmatch(text):
@@ -296,11 +312,13 @@ def _instant(text: str, config: Config, cell_place: str) -> str:
             moment = dt.datetime.fromisoformat(text)
     except ValueError:
         raise UserError(
-            cell_place, found="no readable time", expected="a time like 2024-05-01T14:30:00+02:00"
+            _place(number, column),
+            found="no readable time",
+            expected="a time like 2024-05-01T14:30:00+02:00",
         ) from None
     if moment.tzinfo is None:
         raise UserError(
-            cell_place,
+            _place(number, column),
             found="a time without its offset",
             expected="a time like 2024-05-01T14:30:00+02:00 (or ...Z), or a date alone",
             hint="write the offset that the clock had",
@@ -308,7 +326,9 @@ def _instant(text: str, config: Config, cell_place: str) -> str:
     try:
         moment = moment.astimezone(dt.UTC)
     except OverflowError:
-        raise UserError(cell_place, found="no usable time", expected="a time of our age") from None
+        raise UserError(
+            _place(number, column), found="no usable time", expected="a time of our age"
+        ) from None
     return f"{moment.replace(tzinfo=None).isoformat(' ', 'microseconds')}+00"
 
 

@@ -29,6 +29,8 @@ CONTACT_CHANNELS = (
     *(name for name in _KNOWN if name not in (ADS, PROFILING, ALL)),
     *_CONSENT_FOR,
 )
+# Channels through which messages reach a customer and are answered.
+MESSAGE_CHANNELS = ("email", "sms", "push", "whatsapp")
 _SPELLINGS = {"e_mail": "email", "text_message": "sms", "any": ALL, "every": ALL, "*": ALL}
 
 

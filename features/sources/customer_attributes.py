@@ -54,12 +54,15 @@ class CustomerFacts:
         customer_id, channel (null: every channel), reason; several rows per customer possible.
     refused
         One bool column per channel or purpose: True for an explicit refusal.
+    dates
+        One column per date of the customers table (local midnight, null if unknown).
     """
 
     contacts: pd.DataFrame
     consent: pd.DataFrame | None
     suppressed: pd.DataFrame
     refused: pd.DataFrame = field(default_factory=pd.DataFrame)
+    dates: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 @dataclass(frozen=True)
@@ -125,9 +128,10 @@ def customer_facts(
     consent: pd.DataFrame | None = None
     suppressed: list[pd.DataFrame] = []
     refused: list[pd.DataFrame] = []
+    dates = pd.DataFrame()
     if config.customers is not None:
         with problems.collect():
-            contact_keys, consent, refusals, excluded = _customers(
+            contact_keys, consent, refusals, excluded, dates = _customers(
                 config.customers, config, moments
             )
             contacts.append(contact_keys)
@@ -152,6 +156,7 @@ def customer_facts(
         remove_refused(consent, refused),
         exclusions.reindex(columns=columns).astype(object),
         _any_refusal(refused),
+        dates,
     )
 
 
@@ -206,13 +211,14 @@ def channel_refusals(refused: pd.DataFrame, channel: str) -> pd.Series[Any] | No
 
 def _customers(
     table: CustomersTable, config: Config, moments: _Moments
-) -> tuple[pd.DataFrame, pd.DataFrame | None, pd.DataFrame, list[pd.DataFrame]]:
+) -> tuple[pd.DataFrame, pd.DataFrame | None, pd.DataFrame, list[pd.DataFrame], pd.DataFrame]:
     table_columns = table.columns
     consent_columns = {
         consent_name: column if isinstance(column, ConsentColumn) else ConsentColumn(granted=column)
         for consent_name, column in table_columns.consent.items()
     }
     time_columns = [column.at for column in consent_columns.values() if column.at is not None]
+    time_columns += table_columns.dates.values()
     text_columns = [*table_columns.contact.values(), *table_columns.suppress.values()]
     text_columns += [column.granted for column in consent_columns.values()]
     source = TypedTable("customers", table.table, table.csv, config.timezone)
@@ -268,7 +274,14 @@ def _customers(
             exclusions.append(pd.DataFrame(marked_rows))
     problems.refuse()
     consent = pd.DataFrame(granted, index=customer_ids) if consent_columns else None
-    return contacts, consent, pd.DataFrame(refused, index=customer_ids), exclusions
+    dates = pd.DataFrame(
+        {
+            name: wall_clocks[column.column].dt.normalize().to_numpy()
+            for name, column in table_columns.dates.items()
+        },
+        index=customer_ids,
+    )
+    return contacts, consent, pd.DataFrame(refused, index=customer_ids), exclusions, dates
 
 
 def _consents(

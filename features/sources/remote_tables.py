@@ -16,7 +16,7 @@ from ibis.expr.types import Table
 from features.config.database_url import filled, taken_apart
 from features.config.secret_values import NAMED, environment_value, filled_text
 from features.config.sources import UrlTable
-from features.errors import UserError
+from features.errors import UnavailableError, UserError
 from features.sources.locations import describe_location
 
 _BATCH_ROWS = 100_000
@@ -173,7 +173,8 @@ def copy_remote_table(
 def _unreachable(location: UrlTable, error: Exception) -> UserError:
     backend = location.url.split("://", maxsplit=1)[0]
     driver_missing = isinstance(error, ImportError) and backend in _DRIVERS
-    return UserError(
+    kind = UnavailableError if type(error).__name__ == "OperationalError" else UserError
+    return kind(
         describe_location(location),
         found=f"{type(error).__name__}",
         expected="a reachable database and an existing table",

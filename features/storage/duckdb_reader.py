@@ -11,9 +11,17 @@ from typing import Any
 import duckdb
 
 from features.errors import UserError
+from features.storage.customer_query import (
+    CustomerFilter,
+    CustomerQuery,
+    count_query,
+    memberships_query,
+    page_query,
+)
 from features.storage.duckdb_store import STORE_FILE, DuckDBStore
 from features.storage.row_reader import Row
 
+_SCORES, _MEMBERS = "store.customer_scores", "store.audience_members"
 _RUN = "SELECT run_id FROM store.runs WHERE is_current"
 _SCORED_ROW = "SELECT * FROM store.customer_scores WHERE customer_id = ?"
 _AUDIENCE = (
@@ -58,6 +66,22 @@ class DuckDBReader:
         """Return the current run's id, and rows of its audience, in their order."""
         file = self._opened()
         return file.run_id, self._rows(file, _AUDIENCE, [campaign, limit, offset])
+
+    def customers(self, query: CustomerQuery) -> tuple[str, list[Row]]:
+        """Return the current run's id, and the scored rows of a page of customers."""
+        file, page = self._opened(), page_query(query, _SCORES, _MEMBERS, key="rowid")
+        rows = self._rows(file, page.text, page.values)
+        return file.run_id, rows[::-1] if query.before is not None else rows
+
+    def count_customers(self, chosen: CustomerFilter) -> int:
+        """Return the number of customers of the current run that a filter chooses."""
+        count = count_query(chosen, _SCORES, _MEMBERS)
+        return int(self._rows(self._opened(), count.text, count.values)[0]["customers"])
+
+    def memberships(self, customer: str) -> list[Row]:
+        """Return a customer's rows in the audiences of the current run, also removed ones."""
+        rows = memberships_query(customer, _MEMBERS)
+        return self._rows(self._opened(), rows.text, rows.values)
 
     def _rows(self, file: _OpenFile, query: str, values: list[Any]) -> list[Row]:
         try:

@@ -8,6 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from features.errors import UserError
+from features.storage.customer_query import (
+    CustomerFilter,
+    CustomerQuery,
+    Query,
+    count_query,
+    memberships_query,
+    page_query,
+)
 from features.storage.postgres_store import PostgresStore
 from features.storage.row_reader import Row
 
@@ -59,6 +67,31 @@ class PostgresReader:
             return self._run_id(connection), _rows(connection, query, [campaign, limit, offset])
 
         return self._ask(read)
+
+    def customers(self, query: CustomerQuery) -> tuple[str, list[Row]]:
+        """Return the current run's id, and the scored rows of a page of customers."""
+        page = page_query(query, *self._names())
+
+        def read(connection: Connection[Any]) -> tuple[str, list[Row]]:
+            return self._run_id(connection), _query_rows(connection, page)
+
+        run_id, rows = self._ask(read)
+        return run_id, rows[::-1] if query.before is not None else rows
+
+    def count_customers(self, chosen: CustomerFilter) -> int:
+        """Return the number of customers of the current run that a filter chooses."""
+        count = count_query(chosen, *self._names())
+        return int(self._ask(lambda connection: _query_rows(connection, count))[0]["customers"])
+
+    def memberships(self, customer: str) -> list[Row]:
+        """Return a customer's rows in the audiences of the current run, also removed ones."""
+        rows = memberships_query(customer, self._names()[1])
+        return self._ask(lambda connection: _query_rows(connection, rows))
+
+    def _names(self) -> tuple[str, str]:
+        """Quoted names of the views of scores and of audiences; a schema's name is plain."""
+        schema = self.store.schema
+        return f'"{schema}"."customer_scores"', f'"{schema}"."audience_members"'
 
     def _run_id(self, connection: Connection[Any]) -> str:
         from psycopg import sql
@@ -127,3 +160,8 @@ def _rows(connection: Connection[Any], query: Any, values: list[Any]) -> list[Ro
     cursor = connection.execute(query, values)
     names = [column.name for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _query_rows(connection: Connection[Any], query: Query) -> list[Row]:
+    """Rows of a query with question marks, which psycopg writes in another way."""
+    return _rows(connection, query.text.replace("%", "%%").replace("?", "%s"), query.values)

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from features.config.database_url import shown, taken_apart
 from features.config.secret_values import hidden
-from features.errors import UserError
+from features.errors import UnavailableError, UserError
 from features.storage import runs as records
 from features.storage.postgres_results import replace_result_rows
 from features.storage.postgres_rows import (
@@ -376,12 +376,12 @@ class PostgresStore:
         """Convert the driver's error, without secrets and customer data."""
         import psycopg
 
-        description = type(error).__name__
-        # The server's messages about data quote the data.
+        description = type(error).__name__  # messages about data quote the data
         if not isinstance(error, psycopg.DataError | psycopg.IntegrityError):
             # Keep the first line; the details in later lines quote rows.
             description += f": {hidden((str(error).splitlines() or [''])[0])}"
-        return UserError(
+        kind = UnavailableError if isinstance(error, psycopg.OperationalError) else UserError
+        return kind(
             self.name,
             found=description,
             expected="a PostgreSQL server that can be reached, and a user who may write there",

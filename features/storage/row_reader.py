@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from features.config.store_location import store_url
+from features.storage.customer_query import CustomerFilter, CustomerQuery
 
 Row = Mapping[str, Any]
 
@@ -29,6 +30,15 @@ class RowReader(Protocol):
 
         Removed members are left out. `offset` rows are skipped, and at most `limit` returned.
         """
+
+    def customers(self, query: CustomerQuery) -> tuple[str, list[Row]]:
+        """Return the current run's id, and the scored rows of a page of customers."""
+
+    def count_customers(self, chosen: CustomerFilter) -> int:
+        """Return the number of customers of the current run that a filter chooses."""
+
+    def memberships(self, customer: str) -> list[Row]:
+        """Return a customer's rows in the audiences of the current run, also removed ones."""
 
 
 def open_reader(output: Path) -> RowReader:

@@ -28,7 +28,6 @@ _ARMS = ("treatment", "control")
 _EFFECTS = ("difference", "low", "high")
 _TOTALS = ("incremental_total", "cost_total")
 _ACCURACY = ("predicted", "actual", "low", "high")
-_MOST_ROWS = 200  # of results in one answer
 
 
 def campaign_plans(output: Path, run: PublishedRun) -> list[dict[str, Any]]:
@@ -88,6 +87,11 @@ def _plan(
     }
 
 
+def measured_campaigns(output: Path) -> list[str]:
+    """Return the campaigns that were measured, also past ones and the global hold-out."""
+    return sorted(set(read_effects(output)["campaign_id"]))
+
+
 def campaign_effects(output: Path, campaign: str | None) -> list[dict[str, Any]]:
     """Return what campaigns changed, by the last measurement.
 
@@ -124,7 +128,7 @@ def campaign_effects(output: Path, campaign: str | None) -> list[dict[str, Any]]
                 for group, is_hidden in zip(groups.to_dict("records"), hidden, strict=True)
                 if not is_hidden
             ]
-    return rows[:_MOST_ROWS]
+    return rows
 
 
 def _effect(row: Mapping[Any, Any]) -> dict[str, Any]:
@@ -170,5 +174,5 @@ def past_accuracy(output: Path) -> list[dict[str, Any]]:
             "customers": rounded_count(row["customers"]),
             **{name: significant(float(row[name])) for name in _ACCURACY},
         }
-        for row in latest.head(_MOST_ROWS).to_dict("records")
+        for row in latest.to_dict("records")
     ]

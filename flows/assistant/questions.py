@@ -140,9 +140,10 @@ class Answers:
             ),
             Question(
                 "campaign_results",
-                "What campaigns changed: treatment against control, with 95 % intervals.",
+                "What campaigns changed: treatment against control, with 95 % intervals. Past "
+                "campaigns and the global hold-out, too.",
                 lambda campaign=None: self._of_run("effects", campaign),
-                {"campaign": tuple(plans)},
+                {"campaign": tuple(dict.fromkeys([*plans, *self._of_run("measured")]))},
             ),
             Question(
                 "prediction_accuracy",
@@ -191,6 +192,7 @@ class Answers:
             "forecast": lambda by: population.forecast(self.output, run, by),
             "metrics": lambda: _metric_rows(self.output),
             "plans": lambda: campaigns.campaign_plans(self.output, run),
+            "measured": lambda: campaigns.measured_campaigns(self.output),
             "effects": lambda campaign: campaigns.campaign_effects(self.output, campaign),
             "accuracy": lambda: campaigns.past_accuracy(self.output),
             "rules": lambda: definitions.stage_rules(Workspace(self.output).config()),

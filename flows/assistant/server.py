@@ -30,6 +30,7 @@ from flows.serving.guard import App
 
 _log = logging.getLogger("stagecast.mcp")
 _PATH = "/mcp"
+_MOST_ROWS = 200  # of one answer
 _INSTRUCTIONS = (
     "Read-only answers about the customers of a business, by life-cycle stage: counts, trends, "
     f"forecasts, campaigns, results, definitions. {RULE_OF_HIDING}"
@@ -132,7 +133,15 @@ def _answered(answers: Answers, name: str, arguments: Mapping[str, Any] | None) 
             problem = UserError("stagecast", found="a defect of ours", expected="an answer",
                                 hint="look into the log")  # fmt: skip
         return _result({"error": Refusal.of(200, problem).parts()}, is_error=True)
-    return _result(content if isinstance(content, dict) else {"rows": content})
+    if isinstance(content, dict):
+        return _result(content)
+    answer: dict[str, Any] = {"rows": content[:_MOST_ROWS]}
+    if len(content) > _MOST_ROWS:
+        further = len(content) - _MOST_ROWS
+        answer["left_out"] = f"{further} further rows; ask with more arguments for fewer"
+    if not content:
+        answer["none"] = "there are no such figures, or none of at least 30 customers"
+    return _result(answer)
 
 
 def _answer(answers: Answers, name: str, arguments: Mapping[str, Any]) -> Any:

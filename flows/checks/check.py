@@ -15,6 +15,7 @@ from features.config.partial_config import PartialConfig, load_partly
 from features.errors import Problems
 from features.sources.locations import describe_location
 from features.sources.sampling import Sampling, only_samples
+from flows.services.progress_bars import working
 
 if TYPE_CHECKING:
     from features.lifecycle.taxonomy import Taxonomy
@@ -137,7 +138,9 @@ def refuse_problems(
     UserError
         All problems in one error.
     """
-    check_config(output, config, settings, groups=groups).problems.refuse()
+    with working("checking what the config names"):
+        report = check_config(output, config, settings, groups=groups)
+    report.problems.refuse()
 
 
 def prepare_checked(
@@ -278,7 +281,9 @@ def _check_campaigns(report: CheckReport, config: Config, taxonomy: Taxonomy | N
         stage_set = None if taxonomy is None else StageSet.of(taxonomy)
         for path, playbook in playbooks.items():
             with problems_of_file(problems, path):
-                refuse_unknown_names([playbook], config.channels, stage_set)
+                refuse_unknown_names(
+                    [playbook], config.channels, stage_set, config.customer_dates()
+                )
         if taxonomy is not None:
             parameters = {**taxonomy.parameters, MEDIAN_GAP: FOREVER}
             for path, playbook in playbooks.items():

@@ -105,8 +105,10 @@ def register_campaign_commands(app: typer.Typer, run: Callable[..., Any]) -> Non
         customer = key_value(customer) or customer
         plan = _exported_plan(Path(folder))
         explanation = membership_reason(plan, customer, campaign)
+        offers = offer_reasons(plan, customer, campaign)
         content = {"customer_id": customer, "campaign_id": campaign, "why": explanation}
-        deliver_result(content, json_file, lambda: typer.echo(explanation))
+        content |= {"offers": ". ".join(offers)} if offers else {}
+        deliver_result(content, json_file, lambda: typer.echo("\n".join([explanation, *offers])))
 
     @app.command()
     def measure(
@@ -260,6 +262,24 @@ def _show_current_plan(
     finally:
         settle_config(folder, keep=False)
     show_plan(plan, values, json_file)
+
+
+def offer_reasons(plan: CampaignPlan, customer: str, campaign: str) -> list[str]:
+    """Say what each offer is worth for a customer, and why it is this one; none without offers.
+
+    The contact price and the own send time follow where there are any.
+    """
+    position = plan.customers.get_loc(customer)
+    choice = plan.offer_choices.get(campaign)
+    sentences = [] if choice is None else choice.sentences(position)
+    rows = plan.audience
+    own = rows[(rows["campaign_id"] == campaign) & (rows["customer_id"] == customer)]
+    for row in own[own["change"] != "removed"].itertuples():
+        times = [f"{row.send_hour:.0f}:00"] if row.send_hour == row.send_hour else []
+        times += [row.send_weekday] if isinstance(row.send_weekday, str) else []
+        if times:
+            sentences.append(f"Best time to send: {', '.join(times)}")
+    return sentences
 
 
 def membership_reason(plan: CampaignPlan, customer: str, campaign: str) -> str:

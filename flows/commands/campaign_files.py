@@ -180,7 +180,9 @@ def _check_against(playbooks: Mapping[Path, Playbook], config: Config) -> None:
     parameters = {**taxonomy.parameters, MEDIAN_GAP: FOREVER}
     for path, playbook in playbooks.items():
         with problems_of_file(problems, path):
-            refuse_unknown_names([playbook], config.channels, StageSet.of(taxonomy))
+            refuse_unknown_names(
+                [playbook], config.channels, StageSet.of(taxonomy), config.customer_dates()
+            )
         with problems_of_file(problems, path):
             read_rules(rules_on_history([playbook]), config, parameters=parameters)
     problems.refuse()

@@ -14,6 +14,7 @@ import typer
 from features.config.secret_values import hidden
 from features.errors import UserError
 from flows.commands import (
+    account_commands,
     backfill_command,
     bench,
     campaign_commands,
@@ -121,9 +122,11 @@ def run(
     step(f"stagecast: {config} -> {output}")
     settings.apply_settings(output.absolute())
     folder = check_and_prepare(output, config, overrides)
-    from flows.commands.result_tables import print_run
-    from flows.run import run_flow
+    from flows.services.progress_bars import working
 
+    with working("loading the models' packages"):
+        from flows.commands.result_tables import print_run
+        from flows.run import run_flow
     print_run(Path(folder), execute_flow(run_flow, folder), json_file)
 
 
@@ -351,25 +354,18 @@ def simulate(
 
 app.add_typer(stages.app, name="stages")
 app.add_typer(campaign_files.app, name="campaign")
-app.command()(init.init)
-app.command()(catalog_command.catalog)
-app.command()(presets.presets)
-app.command()(check_command.check)
-app.command()(doctor.doctor)
-app.command()(bench.bench)
-app.command()(horizons.horizons)
-app.command()(metrics.metrics)
-app.command()(report_command.report)
-app.command()(runs.runs)
-app.command()(schedule.schedule)
-app.command()(serve_command.serve)
-app.command()(mcp_command.mcp)
-app.command()(webhook_command.webhooks)
+for command in (
+    init.init, catalog_command.catalog, presets.presets, check_command.check, doctor.doctor,
+    bench.bench, horizons.horizons, metrics.metrics, report_command.report, runs.runs,
+    schedule.schedule, serve_command.serve, mcp_command.mcp, webhook_command.webhooks,
+):  # fmt: skip
+    app.command()(command)
 campaign_commands.register_campaign_commands(app, execute_flow)
 monitor_command.register_monitor(app, execute_flow)
 backfill_command.register_backfill(app, execute_flow)
 privacy_commands.register_privacy_commands(app)
 policy_command.register_policy(app)
+account_commands.register_accounts(app)
 
 
 def main() -> None:

@@ -26,6 +26,11 @@ def show_plan(plan: CampaignPlan, values: Sequence[PlanValue], json_file: Path |
         "campaigns": json_rows(plan.table),
         "offers": json_rows(plan.offers),
         "excluded": json_rows(plan.exclusions),
+        "send_times": json_rows(
+            pd.DataFrame([{**asdict(test), "used": test.used} for test in plan.send_time_tests])
+        ),
+        "contact_price": plan.contact_price,
+        "fatigue": None if plan.fatigue is None else asdict(plan.fatigue),
         "offer_values": json_rows(pd.DataFrame([asdict(value) for value in values])),
     }
     deliver_result(content, json_file, lambda: _print_plan(plan, values))
@@ -78,6 +83,14 @@ def _print_plan(plan: CampaignPlan, values: Sequence[PlanValue]) -> None:
     _print_offers(plan.offers)
     for value in values:
         console.print(_value_sentence(value))
+    if plan.fatigue is not None:
+        known = plan.contact_price is not None
+        mean = f" {plan.contact_price:,.2f} on average;" if known else ""
+        console.print(
+            f"Price of one more contact, taken off the value:{mean} {plan.fatigue.sentence}."
+        )
+    for test in plan.send_time_tests:
+        console.print(test.sentence + ".")
     console.print("detectable: the smallest difference of two rates that the hold-out can show")
     excluded = [(r.campaign_id, r.reason, r.customers) for r in plan.exclusions.itertuples()]
     print_table("Left out, at the first reason", ["campaign", "reason", "customers"], excluded)

@@ -36,10 +36,18 @@ def serve(
     reload_seconds: Annotated[
         float, typer.Option(min=0.1, help="Seconds between two looks for a newer run.")
     ] = 5.0,
+    private_webhooks: Annotated[
+        bool,
+        typer.Option(
+            "--private-webhooks",
+            help="Registered webhooks may have inner addresses and plain http.",
+        ),
+    ] = False,
 ) -> None:
     """Serve stored scores, scores of raw events and audiences over HTTP; Ctrl-C ends it.
 
-    STAGECAST_API_KEYS names the accepted keys; without keys only this machine can ask.
+    STAGECAST_API_KEYS names the accepted keys, STAGECAST_WEBHOOK_KEYS those that may register
+    webhooks, too; without keys only this machine can ask.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # one row at a time: threads only wait
     settings.apply_defaults()
@@ -60,6 +68,7 @@ def serve(
             "per_second": rate,
             "body_bytes": 1000 * max_body,
             "reload_seconds": reload_seconds,
+            "private_webhooks": private_webhooks,
         }
     )
     with ExitStack() as stack:
@@ -76,6 +85,7 @@ def serve(
             workers=workers,
             limit_concurrency=_AT_ONCE,
             timeout_graceful_shutdown=10,
+            proxy_headers=False,  # the pages trust the address that the connection comes from
             access_log=False,  # paths hold ids of customers
             server_header=False,
             log_level="warning",
@@ -86,6 +96,7 @@ def from_settings() -> Guard:
     """The application that `serve` was asked for; every worker process calls it once."""
     import logging
 
+    from flows.pages.app import mount_pages
     from flows.serving.access import ApiKeys
     from flows.serving.app import create_app
     from flows.serving.guard import Limits
@@ -99,4 +110,6 @@ def from_settings() -> Guard:
         keys=ApiKeys.from_environment(),
         limits=limits,
         reload_seconds=chosen["reload_seconds"],
+        extensions=(mount_pages,),
+        private_webhooks=chosen["private_webhooks"],
     )

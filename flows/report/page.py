@@ -37,6 +37,7 @@ from flows.report.model_test_wording import (
     metric_name,
     standing,
 )
+from flows.report.offer_rows import offer_rows, offer_sentences
 from flows.report.order_gaps import order_gaps_figure
 from flows.report.payback_figure import payback_figure
 from flows.report.plain_words import exclusion_text, stage_text
@@ -195,6 +196,8 @@ def render_page(report: ReportData) -> str:
         value_days=_first(report.scores, "clv_horizon_days"),
         churn_days=_first(report.scores, "churn_horizon_days"),
         plan=_plan_rows(report),
+        offers=offer_rows(report.offers, report.plan),
+        offer_sentences=offer_sentences(report.offers),
         exclusions=_exclusion_rows(report),
         results=result_rows(report.results, report.plan, report.currency),
         result_sentences=result_sentences(report.results, report.plan, report.currency),

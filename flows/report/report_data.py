@@ -28,6 +28,7 @@ from flows.report import stage_transitions
 from flows.report.churn_wording import CHURN_WORDS, ChurnWords
 from flows.report.customer_search import PackedCustomers, pack_customers
 from flows.report.data_totals import DataTotals, data_totals
+from flows.report.offer_rows import read_offers
 from flows.report.order_gaps import order_gaps
 from flows.report.purchase_history import cohorts, purchase_days, recency_and_frequency
 from flows.report.spend_totals import spend_totals
@@ -77,8 +78,8 @@ class ReportData:
         From `flows.report.stage_transitions`.
     expected_moves, expected_days
         stage, segment, to_stage, expected (customers); the number of days ahead.
-    plan, exclusions, audience
-        The campaign plan, its exclusions and its members.
+    plan, offers, exclusions, audience
+        The campaign plan, its offers (`flows.report.offer_rows`), exclusions and members.
     totals
         Expected spend of groups, from `flows.report.spend_totals.spend_totals`.
     tested_version, figures, test_tables
@@ -130,6 +131,7 @@ class ReportData:
     expected_moves: pd.DataFrame
     expected_days: int
     plan: pd.DataFrame
+    offers: pd.DataFrame
     exclusions: pd.DataFrame
     audience: pd.DataFrame
     tested_version: str
@@ -202,6 +204,7 @@ def gather_report_data(space: Workspace, run_id: str) -> ReportData:
         expected_moves=upcoming_moves,
         expected_days=expected_days,
         plan=plan,
+        offers=read_offers(folder),
         exclusions=_exclusions(folder),
         audience=audience,
         tested_version=tested,

@@ -33,7 +33,11 @@ from features.sources.customer_attributes import CustomerFacts
 from features.sources.near_twins import with_refusals_of_twins
 from features.storage import scores_store
 from features.storage.runs import run_folder
-from flows.services.campaign_context import campaign_context, load_customer_facts
+from flows.services.campaign_context import (
+    campaign_context,
+    load_customer_facts,
+    with_contact_prices,
+)
 from flows.services.console import warn
 from flows.services.workspace import Workspace
 
@@ -88,7 +92,7 @@ def plan_run(
     playbooks = load_playbooks([Path(path) for path in config.campaigns])
     lifecycle_taxonomy = load_taxonomy(config)
     stage_set = StageSet.of(lifecycle_taxonomy)
-    refuse_unknown_names(playbooks, config.channels, stage_set)
+    refuse_unknown_names(playbooks, config.channels, stage_set, config.customer_dates())
     scores = pd.read_parquet(folder / "scores")
     customers = pd.Index(scores["customer_id"])
     planned_at = dt.datetime.now(dt.UTC)
@@ -103,6 +107,7 @@ def plan_run(
     context, parameters = campaign_context(
         space, playbooks, day_number(snapshot_day), facts=facts, customers=customers
     )
+    context = with_contact_prices(space, context, scores, day_number(snapshot_day))
     stage_set = replace(stage_set, parameters={**stage_set.parameters, **parameters})
     campaign_names = [book.campaign for book in with_exclusion_lists(playbooks, stage_set)]
     confirmed = campaign_names if confirm is not None and ALL_CAMPAIGNS in confirm else confirm

@@ -25,6 +25,7 @@ from features.config.secret_values import hidden
 FOLDER = "flow_runs"
 _MOST_FILES = 500  # the oldest are removed, a year and more of nightly commands
 _MESSAGE_LENGTH = 2000
+_LATEST_FILES = 20  # for how long a step usually takes
 
 Kind = Literal["flow", "task"]
 
@@ -159,6 +160,17 @@ def noted_runs(output: Path) -> list[NotedRun]:
     """Every noted run of flows and tasks, the oldest first; a caller comes before what it calls."""
     files = sorted((output / FOLDER).glob("*.jsonl"))
     return [run for path in files for run in _runs_of_file(path)]
+
+
+def usual_seconds(output: Path) -> dict[str, float]:
+    """How long each flow and task took when it last succeeded, in the last commands of a folder."""
+    seconds: dict[str, float] = {}
+    with suppress(OSError):
+        for path in sorted((output / FOLDER).glob("*.jsonl"))[-_LATEST_FILES:]:
+            for run in _runs_of_file(path):
+                if run.state == "COMPLETED" and run.ended is not None:
+                    seconds[run.name] = (run.ended - run.started).total_seconds()
+    return seconds
 
 
 def _runs_of_file(path: Path) -> list[NotedRun]:

@@ -17,6 +17,7 @@ from features.storage.result_tables import (
 )
 
 _HISTORY_FILE = "history.csv"
+_WAITING_FILE = "not_yet_measurable.csv"
 
 
 def write_measurement(
@@ -35,7 +36,7 @@ def write_measurement(
     folder = output / MEASUREMENT_FOLDER
     folder.mkdir(exist_ok=True)
     write_csv(folder / "waves.csv", waves)
-    write_csv(folder / "not_yet_measurable.csv", waiting)
+    write_csv(folder / _WAITING_FILE, waiting)
     today = effects[effects["by"] == "all"].assign(measured_at=through.normalize())
     earlier = read_history(output)
     past = earlier[earlier["measured_at"] != through.normalize()]
@@ -49,6 +50,20 @@ def write_measurement(
 def read_effects(output: Path) -> pd.DataFrame:
     """Effects of the last measurement; empty without one."""
     return read_results(output, CAMPAIGN_EFFECTS)
+
+
+def read_waiting(output: Path) -> pd.DataFrame:
+    """Campaigns that the last measurement could not measure yet; empty without one.
+
+    Returns
+    -------
+    DataFrame
+        campaign_id, people, measurable_from (date; null: unknown) and reason.
+    """
+    file = output / MEASUREMENT_FOLDER / _WAITING_FILE
+    if not file.is_file():
+        return pd.DataFrame(columns=["campaign_id", "people", "measurable_from", "reason"])
+    return pd.read_csv(file, dtype={"campaign_id": str, "measurable_from": str, "reason": str})
 
 
 def read_history(output: Path) -> pd.DataFrame:

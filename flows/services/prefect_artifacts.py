@@ -11,8 +11,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -64,28 +63,31 @@ def link_to_mlflow(name: str, tracking: Tracking, run_id: str | None, *, about: 
         )
 
 
-@contextmanager
-def progress_shown(text: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show progress in Prefect; call the returned function once per finished unit."""
-    if total == 0 or not in_a_run():
-        yield lambda: None
-        return
-    from prefect.artifacts import create_progress_artifact, update_progress_artifact
+class ProgressArtifacts:
+    """Progress of a Prefect run, one artifact per activity; nothing outside a run."""
 
-    artifact_id = _shown(lambda: create_progress_artifact(0.0, key=_key(text), description=text))
-    done, last = 0, time.monotonic()
+    def __init__(self) -> None:
+        self._ids: dict[str, UUID | None] = {}
+        self._last: dict[str, float] = {}
 
-    def advance() -> None:
-        nonlocal done, last
-        done += 1
-        if artifact_id is not None and (
-            done >= total or time.monotonic() - last >= _PROGRESS_SECONDS
-        ):
-            last = time.monotonic()
-            share = min(100.0 * done / total, 100.0)
+    def update(self, activity: str, completed: int, total: int) -> None:
+        """Show how much of an activity is done; at most every two seconds, and the end always."""
+        if total == 0 or not in_a_run():
+            return
+        from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+        share, now = min(100.0 * completed / total, 100.0), time.monotonic()
+        if activity not in self._ids:
+            self._ids[activity] = _shown(
+                lambda: create_progress_artifact(share, key=_key(activity), description=activity)
+            )
+            self._last[activity] = now
+            return
+        artifact_id = self._ids[activity]
+        is_due = completed >= total or now - self._last[activity] >= _PROGRESS_SECONDS
+        if artifact_id is not None and is_due:
+            self._last[activity] = now
             _shown(lambda: update_progress_artifact(artifact_id, share))
-
-    yield advance
 
 
 def _key(name: str) -> str:

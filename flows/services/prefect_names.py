@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from features.errors import UserError
@@ -20,6 +22,21 @@ def run_name() -> str:
     folder = Path(str(parameters.get("output") or parameters.get("folder") or "."))
     started = flow_run.get_scheduled_start_time()
     return f"{flow_run.get_flow_name()} {dataset_name(folder)} {started:%Y-%m-%d %H:%M}"
+
+
+@contextmanager
+def run_tags(folder: Path) -> Iterator[None]:
+    """Tag the flow that begins in the block with its data set; a command's own with the product.
+
+    An automation on the tag ``stagecast`` then reports a failure once: not for the flows within a
+    scheduled run, too, which fail with it.
+    """
+    from prefect.context import FlowRunContext, TagsContext
+
+    is_within = FlowRunContext.get() is not None
+    tags = {dataset_name(folder)} if is_within else {dataset_name(folder), "stagecast"}
+    with TagsContext(current_tags=tags):
+        yield
 
 
 def dataset_name(folder: Path) -> str:

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import http.client
 import ipaddress
+import secrets
 import socket
 import ssl
 import threading
@@ -19,15 +20,17 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from features.errors import UserError
 
 _SECONDS = 10.0  # for a whole request, from the look-up of the name to the status
-_SHORTEST_SECRET = 16
-_PREFIX = "whsec_"  # of a secret in base64
-# Addresses that a gateway translates into those of IPv4.
-_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
+_KEY_BYTES = range(24, 65)  # of the specification
+_NEW_KEY_BYTES = 32
+_PREFIX = "whsec_"  # of a key in base64
+# The only addresses of IPv6 that are routed on the internet. Those of IPv4 in other forms (mapped,
+# or of a translating gateway) lie outside; those of 6to4 and Teredo inside.
+_ROUTED = ipaddress.ip_network("2000::/3")
 
 
 def signature(secret: bytes, message_id: str, timestamp: int, body: bytes) -> str:
@@ -37,25 +40,32 @@ def signature(secret: bytes, message_id: str, timestamp: int, body: bytes) -> st
     return f"v1,{base64.b64encode(digest).decode()}"
 
 
+def new_secret() -> str:
+    """Return a new key of a webhook, as receivers' libraries read it."""
+    return _PREFIX + base64.b64encode(secrets.token_bytes(_NEW_KEY_BYTES)).decode()
+
+
 def secret_bytes(text: str, where: str) -> bytes:
-    """Return the key of a secret: the text itself, or what follows ``whsec_`` in base64.
+    """Return the bytes of a key: what follows ``whsec_``, in base64.
+
+    Other forms are refused, since the libraries of receivers would read other bytes.
 
     Raises
     ------
     UserError
-        If it is too short, or no base64.
+        If it has another form, or not 24 to 64 bytes; the message does not repeat it.
     """
     try:
-        is_encoded = text.startswith(_PREFIX)
-        key = base64.b64decode(text[len(_PREFIX) :], validate=True) if is_encoded else text.encode()
+        encoded = text.removeprefix(_PREFIX)
+        key = base64.b64decode(encoded, validate=True) if encoded != text else b""
     except (binascii.Error, ValueError):
         key = b""
-    if len(key) < _SHORTEST_SECRET:
+    if len(key) not in _KEY_BYTES:
         raise UserError(
             where,
-            found="a secret that is too short, or no base64 after whsec_",
-            expected=f"at least {_SHORTEST_SECRET} bytes",
-            hint='for example: python -c "import secrets; print(secrets.token_urlsafe(32))"',
+            found="a key of another form",
+            expected=f"{_PREFIX} and {_KEY_BYTES[0]} to {_KEY_BYTES[-1]} bytes in base64",
+            hint="`stagecast webhooks --new-key` makes one; give it to the receiver, too",
         )
     return key
 
@@ -74,10 +84,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bo
         If nothing answers, or not in HTTP. TimeoutError: not within ten seconds in all, also if
         the answer comes in drops.
     """
-    parts = urlsplit(url)
-    allowed = ("https", "http") if allow_private else ("https",)
-    if parts.scheme not in allowed or not parts.hostname or parts.username is not None:
-        raise _refused("an address of another form", f"{' or '.join(allowed)}://HOST/PATH")
+    parts = _checked_form(url, allow_private=allow_private)
+    assert parts.hostname is not None
     port = parts.port or (443 if parts.scheme == "https" else 80)
     connection = _Pinned(
         parts.hostname, port, is_tls=parts.scheme == "https", allow_private=allow_private
@@ -105,15 +113,49 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bo
         raise
 
 
+def refuse_address(url: str, *, allow_private: bool) -> None:
+    """Refuse an address that no request would be sent to, as far as it shows without a look-up.
+
+    Raises
+    ------
+    UserError
+        For another form, and for the number of an inner address; the message does not repeat it.
+    """
+    host = _checked_form(url, allow_private=allow_private).hostname or ""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return  # a name, which is looked up and checked when something is sent
+    if not allow_private and not is_outside(host):
+        raise _inner()
+
+
+def _checked_form(url: str, *, allow_private: bool) -> SplitResult:
+    allowed = ("https", "http") if allow_private else ("https",)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    is_plain = url.isascii() and url.isprintable() and " " not in url
+    if (
+        not is_plain
+        or parts.scheme not in allowed
+        or not parts.hostname
+        or parts.username is not None
+        or port == 0
+    ):
+        raise _refused("an address of another form", f"{' or '.join(allowed)}://HOST/PATH")
+    return parts
+
+
 def is_outside(address: str) -> bool:
-    """Return True if an IP address is of the public internet, also behind translations."""
+    """Return True if an IP address is of the public internet, in its own form."""
     ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if ip in _TRANSLATED:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            return inner.is_global and not inner.is_multicast
+    if isinstance(ip, ipaddress.IPv6Address) and (
+        ip not in _ROUTED or ip.sixtofour is not None or ip.teredo is not None
+    ):
+        return False
     return ip.is_global and not ip.is_multicast
 
 
@@ -121,11 +163,15 @@ def _address(host: str, port: int, *, allow_private: bool) -> str:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = [str(row[4][0]) for row in found]
     if not allow_private and not all(map(is_outside, addresses)):
-        raise _refused(
-            "an address of an inner network or of this machine",
-            "an address of the public internet, or `allow_private: true` for this target",
-        )
+        raise _inner()
     return addresses[0]
+
+
+def _inner() -> UserError:
+    return _refused(
+        "an address of an inner network or of this machine",
+        "an address of the public internet, or `allow_private: true` for this target",
+    )
 
 
 def _refused(found: str, expected: str) -> UserError:

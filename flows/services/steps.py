@@ -6,12 +6,18 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
-from functools import cached_property, update_wrapper
-from typing import Any, Generic, ParamSpec, TypeVar
+from functools import cache, cached_property, update_wrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
-from flows.services.flow_history import Kind, noted
+from flows.services.flow_history import Kind, noted, usual_seconds
 from flows.services.prefect_artifacts import in_a_run
+from flows.services.progress_bars import working
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,7 +48,8 @@ class Step(Generic[P, R]):
         parameters: dict[str, Any] = {}
         if self.kind == "flow":
             parameters = inspect.signature(self.fn).bind(*args, **kwargs).arguments
-        with noted(self.kind, self.name, parameters):
+        usual = _usual_seconds(str(args[0])).get(self.name) if args else None
+        with noted(self.kind, self.name, parameters), working(self.name, usual):
             return self.fn(*args, **kwargs)
 
     @cached_property
@@ -50,13 +57,49 @@ class Step(Generic[P, R]):
         """Prefect's flow or task of the function."""
         from prefect import flow, task
 
-        from flows.services.prefect_names import run_name
+        from flows.services.prefect_names import run_name, run_tags
 
-        step: Any = task(name=self.name, retries=0)
-        if self.kind == "flow":
-            step = flow(name=self.name, flow_run_name=run_name)
-        in_prefect: Callable[P, R] = step(self.fn)
-        return in_prefect
+        if self.kind == "task":
+            in_task: Callable[P, R] = task(
+                name=self.name, retry_condition_fn=_may_pass, **_retries()
+            )(self.fn)
+            return in_task
+        in_flow: Callable[P, R] = flow(name=self.name, flow_run_name=run_name)(self.fn)
+
+        def tagged(*args: P.args, **kwargs: P.kwargs) -> R:
+            with run_tags(Path(str(args[0]))):
+                return in_flow(*args, **kwargs)
+
+        return tagged
+
+
+@cache
+def _usual_seconds(output: str) -> dict[str, float]:
+    """Durations of the steps of earlier commands; read once per command."""
+    return usual_seconds(Path(output))
+
+
+def _retries() -> dict[str, Any]:
+    """How often and after how many seconds Prefect tries a task again; its own settings go first.
+
+    A flow has no retries: Prefect would begin all its tasks anew.
+    """
+    return {
+        option: value
+        for option, value in (("retries", 2), ("retry_delay_seconds", [60.0, 240.0]))
+        if f"PREFECT_TASKS_DEFAULT_{option.upper()}" not in os.environ
+    }
+
+
+def _may_pass(_task: Any, _run: Any, state: State[Any]) -> bool:
+    """Tell Prefect to try again only where a server or database failed: what a user must fix stays.
+
+    Prefect takes only a plain function.
+    """
+    from flows.services.system_errors import may_pass
+
+    error = state.data
+    return isinstance(error, BaseException) and may_pass(error)
 
 
 def flow(*, name: str) -> Callable[[Callable[P, R]], Step[P, R]]:

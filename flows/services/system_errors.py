@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
-from features.errors import UserError
+from features.errors import UnavailableError, UserError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FULL_WORDS = ("no space left on device", "disk is full", "file too large", "quota exceeded")
@@ -33,6 +33,14 @@ def as_user_error(error: BaseException) -> UserError | None:
             if (message := classify(cause)) is not None:
                 return message
     return None
+
+
+def may_pass(error: BaseException) -> bool:
+    """True if a server or database failed, so that the same step may succeed a minute later."""
+    # An input that is wrong beside a server that is away makes every further attempt useless.
+    if isinstance(error, UserError):
+        return all(isinstance(problem, UnavailableError) for problem in error.problems)
+    return isinstance(as_user_error(error), UnavailableError)
 
 
 def _full(error: BaseException) -> UserError | None:
@@ -73,7 +81,7 @@ def _broken(error: BaseException) -> UserError | None:
 def _locked(error: BaseException) -> UserError | None:
     if not _says(error, set(), _LOCKED_WORDS):
         return None
-    return UserError(
+    return UnavailableError(
         "database",
         found="a database that another program has locked",
         expected="mlflow.db and prefect.db used only by stagecast",
@@ -105,7 +113,7 @@ def _away(error: BaseException) -> UserError | None:
 
 
 def _server(where: str, reason: str, variable: str) -> UserError:
-    return UserError(
+    return UnavailableError(
         where,
         found=f"the server failed during the command: {reason}",
         expected="a server that answers until the command ends",

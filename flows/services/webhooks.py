@@ -14,25 +14,50 @@ import http.client
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from features.config.webhooks import WebhookTarget
 from features.errors import UserError
+from features.similar_names import did_you_mean
 from features.storage import scores_store
 from features.storage.disk import sync
 from features.storage.fault_injection import boundary
 from features.storage.output_lock import exclusive
 from features.storage.runs import PublishedRun, run_folder
 from flows.services.signed_request import post, secret_bytes, signature
+from flows.services.subscriptions import FOLDER, subscriptions
 
-FOLDER = "webhooks"
 PENDING, DELIVERED, FAILED = "pending", "delivered", "failed"
 _FIRST_WAIT, _LONGEST_WAIT = dt.timedelta(seconds=30), dt.timedelta(hours=6)
 _GIVE_UP_AFTER = dt.timedelta(days=3)
 _KEPT = dt.timedelta(days=30)  # delivered and failed messages
 _COUNTS = ("added", "kept", "removed", "members")
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """A program that is told, with what the environment or its registration says.
+
+    Attributes
+    ----------
+    name
+        For messages.
+    url, key
+        Address, and key of the signature.
+    campaigns
+        Those that matter to it; none: all.
+    allow_private
+        True: the address may be an inner one.
+    """
+
+    name: str
+    url: str = field(repr=False)
+    key: bytes = field(repr=False)
+    campaigns: tuple[str, ...] = ()
+    allow_private: bool = False
 
 
 def notify(
@@ -45,7 +70,7 @@ def notify(
     output
         The output folder.
     targets
-        Whom to tell.
+        Whom to tell, beside those who registered (`flows.services.subscriptions`).
     now
         UTC moment.
 
@@ -60,24 +85,20 @@ def notify(
     UserError
         If an address or a secret is missing, or another process sends at the moment.
     """
-    if not targets:
+    receivers = [_configured(target) for target in targets] + _registered(output)
+    if not receivers:
         return []
-    for target in targets:
-        _variable(target, "url")
-        secret_bytes(_variable(target, "signed_with"), f"webhooks: {target.signed_with}")
     with exclusive(output / FOLDER, "webhooks"):
         for state in (PENDING, DELIVERED, FAILED):
             (output / FOLDER / state).mkdir(exist_ok=True)
         run = scores_store.current_run(output)
-        _put_in(output, run, targets, now)
-        messages = list(_sent(output / FOLDER, {t.name: t for t in targets}, now))
+        _put_in(output, run, receivers, now)
+        messages = list(_sent(output / FOLDER, {r.name: r for r in receivers}, now))
         _drop_old(output / FOLDER, run.run_id, now)
     return messages
 
 
-def _put_in(
-    output: Path, run: PublishedRun, targets: Sequence[WebhookTarget], now: dt.datetime
-) -> None:
+def _put_in(output: Path, run: PublishedRun, targets: Sequence[Receiver], now: dt.datetime) -> None:
     """Write a message for every target that does not have one about the current run."""
     if now - run.finished_at.replace(tzinfo=dt.UTC) > _GIVE_UP_AFTER:
         return  # no news; and after a rollback the mark of its delivery may be gone
@@ -111,27 +132,74 @@ def _put_in(
         _write(output / FOLDER / PENDING / f"{name}.json", message)
 
 
-def _message_id(target: WebhookTarget, run: PublishedRun) -> str:
+def _message_id(target: Receiver, run: PublishedRun) -> str:
     return f"msg_{hashlib.sha256(f'{target.name}/{run.run_id}'.encode()).hexdigest()[:32]}"
 
 
-def _changes(output: Path, run: PublishedRun, target: WebhookTarget) -> list[dict[str, Any]]:
-    """Counts of the target's campaigns; none where the run has no plan."""
-    file = run_folder(output, run.run_id) / "audiences" / "plan.csv"
-    if not file.is_file():
+def _changes(output: Path, run: PublishedRun, target: Receiver) -> list[dict[str, Any]]:
+    """Counts of the target's campaigns; none where the run has no plan.
+
+    A campaign of the run before that is planned no more has lost all its members.
+    """
+    planned = _plan(output, run)
+    if planned is None:
         return []
-    with file.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    counts = {name: {part: int(row[part]) for part in _COUNTS} for name, row in planned.items()}
+    earlier = [
+        past
+        for past in scores_store.published_runs(output)
+        if past.status == "published" and past.snapshot_at < run.snapshot_at
+    ]
+    before = max(earlier, key=lambda past: past.snapshot_at, default=None)
+    for name, row in (_plan(output, before) or {}).items() if before else ():
+        members = int(row["members"])
+        if name not in counts and members:
+            counts[name] = dict(zip(_COUNTS, (0, 0, members, 0), strict=True))
     return [
-        {"campaign_id": row["campaign_id"], **{name: int(row[name]) for name in _COUNTS}}
-        for row in rows
-        if not target.campaigns or row["campaign_id"] in target.campaigns
+        {"campaign_id": name, **row}
+        for name, row in counts.items()
+        if not target.campaigns or name in target.campaigns
     ]
 
 
-def _sent(
-    folder: Path, targets: dict[str, WebhookTarget], now: dt.datetime
-) -> Iterator[dict[str, Any]]:
+def _plan(output: Path, run: PublishedRun) -> dict[str, dict[str, str]] | None:
+    """Rows of a run's plan by campaign; None without a plan."""
+    file = run_folder(output, run.run_id) / "audiences" / "plan.csv"
+    if not file.is_file():
+        return None
+    with file.open(encoding="utf-8", newline="") as stream:
+        return {row["campaign_id"]: row for row in csv.DictReader(stream)}
+
+
+def refuse_unknown_campaigns(
+    output: Path, targets: Sequence[WebhookTarget], playbooks: Iterable[str]
+) -> None:
+    """Refuse targets with a campaign that neither a playbook nor a past run has.
+
+    Raises
+    ------
+    UserError
+        Naming the target and the campaign.
+    """
+    plans = (output / "runs").glob("*/audiences/plan.csv")
+    known = {*playbooks}
+    for target in targets:
+        unknown = set(target.campaigns) - known
+        if unknown:  # past runs are only read where they matter
+            for file in plans:
+                with file.open(encoding="utf-8", newline="") as stream:
+                    known |= {row["campaign_id"] for row in csv.DictReader(stream)}
+            unknown -= known
+        for name in sorted(unknown)[:1]:
+            raise UserError(
+                f"webhooks: {target.name}: campaigns",
+                found=repr(name),
+                expected=f"of: {', '.join(sorted(known)) or 'none, there is no campaign'}",
+                hint=did_you_mean(name, known),
+            )
+
+
+def _sent(folder: Path, targets: dict[str, Receiver], now: dt.datetime) -> Iterator[dict[str, Any]]:
     """Send what is due, the oldest first; a target that does not answer is not asked again."""
     silent: set[str] = set()
     began = time.monotonic()
@@ -141,7 +209,7 @@ def _sent(
         target, state = targets.get(message["target"]), PENDING
         is_due = dt.datetime.fromisoformat(message["next_at"]) <= now
         if target is None:
-            message["problem"], state = "the config names no such target", FAILED
+            message["problem"], state = "no such target any more", FAILED
         elif is_due and target.name not in silent:
             # Those before it may have taken a while; receivers refuse an old time stamp.
             sent_at = now + dt.timedelta(seconds=time.monotonic() - began)
@@ -158,7 +226,7 @@ def _sent(
 
 
 def _attempt(
-    target: WebhookTarget,
+    target: Receiver,
     message: dict[str, Any],
     path: Path,
     now: dt.datetime,
@@ -173,17 +241,16 @@ def _attempt(
     _write(path, message)
     boundary("webhook attempt noted")
     body, timestamp = message["body"].encode(), int(sent_at.timestamp())
-    secret = secret_bytes(_variable(target, "signed_with"), f"webhooks: {target.signed_with}")
     headers = {
         "Content-Type": "application/json",
         "User-Agent": "stagecast",
         "webhook-id": message["id"],
         "webhook-timestamp": str(timestamp),
-        "webhook-signature": signature(secret, message["id"], timestamp, body),
+        "webhook-signature": signature(target.key, message["id"], timestamp, body),
         "webhook-attempt": str(message["attempts"]),
     }
     try:
-        status = post(_variable(target, "url"), body, headers, allow_private=target.allow_private)
+        status = post(target.url, body, headers, allow_private=target.allow_private)
         message["problem"] = "" if 200 <= status < 300 else f"status {status}"
     except UserError as error:
         message["problem"] = str(error.found)
@@ -217,6 +284,21 @@ def _drop_old(folder: Path, current: str, now: dt.datetime) -> None:
             age = now - dt.datetime.fromisoformat(message["created_at"])
             if age > _KEPT and message["run_id"] != current:
                 path.unlink()
+
+
+def _configured(target: WebhookTarget) -> Receiver:
+    url, secret = _variable(target, "url"), _variable(target, "signed_with")
+    key = secret_bytes(secret, f"webhooks: {target.signed_with}")
+    return Receiver(target.name, url, key, target.campaigns, target.allow_private)
+
+
+def _registered(output: Path) -> list[Receiver]:
+    return [
+        Receiver(
+            row.id, row.url, secret_bytes(row.secret, row.id), row.campaigns, row.allow_private
+        )
+        for row in subscriptions(output)
+    ]
 
 
 def _variable(target: WebhookTarget, part: str) -> str:

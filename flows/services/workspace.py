@@ -190,11 +190,14 @@ def prepare_workspace(output: Path, config: str | None, settings: tuple[str, ...
         space.config()
     resolved = configs.load(source, settings)
     # Imports pandas, which commands without a new config may not need.
+    from campaigns.candidates import campaign_names
     from campaigns.playbook_loading import load_playbooks
+    from flows.services.webhooks import refuse_unknown_campaigns
 
     # Raise for errors in the taxonomy or a playbook now, not in the middle of a run.
     load_taxonomy(resolved)
-    load_playbooks([Path(path) for path in resolved.campaigns])
+    playbooks = load_playbooks([Path(path) for path in resolved.campaigns])
+    refuse_unknown_campaigns(space.output, resolved.webhooks, campaign_names(playbooks))
     try:
         space.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:

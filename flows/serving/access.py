@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from features.errors import UserError
 
 VARIABLE = "STAGECAST_API_KEYS"
+WEBHOOK_VARIABLE = "STAGECAST_WEBHOOK_KEYS"
 _SHORTEST_KEY = 16
 _MOST_CALLERS = 10_000  # remembered; the one who was silent longest is forgotten
 
@@ -27,36 +28,24 @@ class ApiKeys:
     ----------
     digests
         SHA-256 of every key; empty: everyone on this machine may ask.
+    webhook_digests
+        Those among them that may register webhooks, too.
     """
 
     digests: tuple[bytes, ...] = field(repr=False)
+    webhook_digests: tuple[bytes, ...] = field(default=(), repr=False)
 
     @classmethod
     def from_environment(cls) -> ApiKeys:
-        """Keys of ``STAGECAST_API_KEYS``, separated by commas.
+        """Keys of ``STAGECAST_API_KEYS`` and ``STAGECAST_WEBHOOK_KEYS``, separated by commas.
 
         Raises
         ------
         UserError
             If one is shorter than 16 signs, or there are only commas.
         """
-        text = os.environ.get(VARIABLE, "")
-        keys = [key.strip() for key in text.split(",") if key.strip()]
-        if text and not keys:
-            raise UserError(
-                VARIABLE,
-                found="no key",
-                expected="keys separated by commas",
-                hint=f"unset {VARIABLE} if everyone on this machine may ask",
-            )
-        if any(len(key) < _SHORTEST_KEY for key in keys):
-            raise UserError(
-                VARIABLE,
-                found="a short key",
-                expected=f"keys of at least {_SHORTEST_KEY} signs, separated by commas",
-                hint='for example: python -c "import secrets; print(secrets.token_urlsafe(32))"',
-            )
-        return cls(tuple(_digest(key) for key in keys))
+        plain, of_webhooks = _keys(VARIABLE), _keys(WEBHOOK_VARIABLE)
+        return cls((*plain, *of_webhooks), of_webhooks)
 
     def caller(self, key: str | None) -> str | None:
         """Name of the caller with a key, for limits and never shown; None: not accepted."""
@@ -66,6 +55,31 @@ class ApiKeys:
         # All are compared, so that the time does not tell which one is alike.
         accepted = [hmac.compare_digest(digest, known) for known in self.digests]
         return digest.hex() if any(accepted) else None
+
+    def may_register(self, key: str | None) -> bool:
+        """Whether a key may register, list and remove webhooks."""
+        digest = _digest(key or "")
+        return any([hmac.compare_digest(digest, known) for known in self.webhook_digests])
+
+
+def _keys(variable: str) -> tuple[bytes, ...]:
+    text = os.environ.get(variable, "")
+    keys = [key.strip() for key in text.split(",") if key.strip()]
+    if text and not keys:
+        raise UserError(
+            variable,
+            found="no key",
+            expected="keys separated by commas",
+            hint=f"unset {variable} if there is none",
+        )
+    if any(len(key) < _SHORTEST_KEY for key in keys):
+        raise UserError(
+            variable,
+            found="a short key",
+            expected=f"keys of at least {_SHORTEST_KEY} signs, separated by commas",
+            hint='for example: python -c "import secrets; print(secrets.token_urlsafe(32))"',
+        )
+    return tuple(_digest(key) for key in keys)
 
 
 def _digest(key: str) -> bytes:
@@ -122,7 +136,7 @@ def is_loopback(host: str) -> bool:
 
 @dataclass
 class RateLimit:
-    """Token buckets: every caller may ask `per_second` times a second, in bursts of two seconds.
+    """Token buckets: every caller may ask `per_second` times a second, in bursts.
 
     Attributes
     ----------
@@ -130,17 +144,20 @@ class RateLimit:
         Requests a second.
     clock
         Seconds, rising.
+    burst
+        Requests at once; 0: those of two seconds.
     """
 
     per_second: float
     clock: Callable[[], float] = time.monotonic
+    burst: float = 0.0
     _buckets: OrderedDict[str, tuple[float, float]] = field(
         default_factory=OrderedDict, init=False, repr=False
     )
 
     def wait(self, caller: str) -> float:
         """Take a token: 0 if there is one, else the seconds until there is."""
-        now, burst = self.clock(), max(2 * self.per_second, 1.0)
+        now, burst = self.clock(), self.burst or max(2 * self.per_second, 1.0)
         tokens, since = self._buckets.pop(caller, (burst, now))
         tokens = min(tokens + (now - since) * self.per_second, burst)
         missing = max(1.0 - tokens, 0.0)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -30,11 +28,12 @@ from flows.serving.answers import (
 from flows.serving.guard import Guard, Limits
 from flows.serving.measures import Measures
 from flows.serving.served_run import ServedRun
+from flows.serving.threads import Threads
+from flows.serving.webhook_routes import add_webhooks
 from models.serving.event_scoring import plain_value
 
 MOST_EVENTS = 20_000  # in one request
 MOST_MEMBERS = 1_000  # of an audience in one answer
-_WAITING = 64  # requests that wait for a thread; more are refused at once
 Answer = TypeVar("Answer")
 _EVENTS_SCHEMA = {
     "type": "object",
@@ -68,32 +67,14 @@ _EVENTS_SCHEMA = {
 }
 
 
-@dataclass
-class _Threads:
-    """Threads for work that would keep the server from answering others."""
-
-    scoring: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "scoring"))
-    reading: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, "reading"))
-    waiting: int = 0
-
-    async def run(
-        self, pool: ThreadPoolExecutor, work: Callable[..., Answer], *arguments: Any
-    ) -> Answer:
-        """Result of a call; refused at once where too many wait."""
-        if self.waiting >= _WAITING:
-            raise Refusal(
-                503, "stagecast", f"{_WAITING} requests that wait", "fewer at once", retry_after=1
-            )
-        self.waiting += 1
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(pool, lambda: work(*arguments))
-        finally:
-            self.waiting -= 1
-
-
 def create_app(
-    output: Path, *, keys: ApiKeys, limits: Limits | None = None, reload_seconds: float = 5.0
+    output: Path,
+    *,
+    keys: ApiKeys,
+    limits: Limits | None = None,
+    reload_seconds: float = 5.0,
+    extensions: Sequence[Callable[[FastAPI, ServedRun], None]] = (),
+    private_webhooks: bool = False,
 ) -> Guard:
     """The ASGI application for an output folder.
 
@@ -107,6 +88,10 @@ def create_app(
         What a request may cost.
     reload_seconds
         Seconds between two looks for a newer run.
+    extensions
+        Called with the application and its run, to add routes.
+    private_webhooks
+        True: registered webhooks may have inner addresses and plain http.
 
     Raises
     ------
@@ -114,7 +99,7 @@ def create_app(
         If the URL of the store cannot be read.
     """
     output = output.absolute()
-    measures, threads = Measures(), _Threads()
+    measures, threads = Measures(), Threads()
     served = ServedRun(output, open_reader(output), lambda: measures.ready.set(1))
 
     @asynccontextmanager
@@ -130,6 +115,9 @@ def create_app(
     )  # fmt: skip
     _add_scores(app, served, threads)
     _add_operation(app, served, measures)
+    add_webhooks(app, served, threads, allow_private=private_webhooks)
+    for extend in extensions:
+        extend(app, served)
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(Exception, _failed)
     app.add_exception_handler(404, _unknown_path)
@@ -138,7 +126,7 @@ def create_app(
     return Guard(app, keys, limits or Limits(), measures)
 
 
-def _add_scores(app: FastAPI, served: ServedRun, threads: _Threads) -> None:
+def _add_scores(app: FastAPI, served: ServedRun, threads: Threads) -> None:
     """The routes that name customers."""
 
     @app.post(

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flows.serving.access import ApiKeys, RateLimit, is_loopback
+from flows.serving.access import WEBHOOK_VARIABLE, ApiKeys, RateLimit, is_loopback
 from flows.serving.answers import Refusal, defect
 from flows.serving.measures import Measures
 
@@ -25,9 +25,12 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 _log = logging.getLogger("stagecast.serve")
 _MOST_DROPPED = 16  # times the largest body
+_WEBHOOKS = "/webhooks"
 OPEN_PATHS = ("/health", "/ready")  # without a key: they name no customer
+PAGES = "/pages"  # they sign people in themselves, and need no key
 # Routes as metrics name them; a path itself may hold the id of a customer.
-_ROUTES = ("/scores/events", "/scores/", "/audiences/", "/mcp", "/health", "/ready", "/metrics",
+_ROUTES = ("/scores/events", "/scores/", "/audiences/", "/webhooks", "/webhooks/",
+           "/mcp", "/pages/", "/health", "/ready", "/metrics",
            "/openapi.json", "/")  # fmt: skip
 
 
@@ -104,6 +107,9 @@ class Guard:
         """Refuse callers without an accepted key, and those who ask too often."""
         if scope["path"] in OPEN_PATHS:
             return
+        if scope["path"] == PAGES or scope["path"].startswith(f"{PAGES}/"):
+            self._limit_rate(f"{PAGES} {(scope.get('client') or ('',))[0]}")
+            return
         host = dict(scope["headers"]).get(b"host", b"localhost").decode("latin-1")
         if not self.keys.digests and not is_loopback(_without_port(host)):
             # A page of another site that names this machine must not read what it answers.
@@ -114,6 +120,17 @@ class Guard:
                 401, "API key", "none that is accepted",
                 "the header Authorization: Bearer KEY, or X-API-Key: KEY",
             )  # fmt: skip
+        if scope["path"].startswith(_WEBHOOKS) and not self.keys.may_register(
+            _key(scope["headers"])
+        ):
+            raise Refusal(
+                403, "API key", "one that may not register webhooks",
+                f"a key of {WEBHOOK_VARIABLE}",
+            )  # fmt: skip
+        self._limit_rate(caller)
+
+    def _limit_rate(self, caller: str) -> None:
+        """Refuse a caller who asks too often."""
         if seconds := self._rate.wait(caller):
             raise Refusal(
                 429, "rate", "too many requests",

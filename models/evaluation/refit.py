@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from pydantic import ValidationError
 
-from features.config.config import Config, key_effects
+from features.config.config import Config, StagesFile, key_effects
 from features.table.build_fingerprint import column_names
 from features.table.feature_store import Archive
 from features.table.prediction_targets import TaskName
@@ -75,7 +76,9 @@ def earlier_recipe(
     effects = key_effects()
     meaning = [key for key, affects in effects.items() if affects.recipe and affects.features]
     changed = [
-        key for key in meaning if key != "windows" and getattr(then, key) != getattr(now, key)
+        key
+        for key in meaning
+        if key != "windows" and _unplaced(getattr(then, key)) != _unplaced(getattr(now, key))
     ]
     if then.churn.by != now.churn.by:
         changed.append("churn.by")
@@ -85,7 +88,8 @@ def earlier_recipe(
     if missing := sorted(set(columns) - built):
         return f"{len(missing)} of its features are not built any more ({missing[0]})"
     learning = [key for key, affects in effects.items() if affects.recipe]
-    config = now.model_copy(update={key: getattr(then, key) for key in learning})
+    settings = {key: getattr(then, key) for key in learning} | {"stages": now.stages}
+    config = now.model_copy(update=settings)
     return EarlierRecipe(config, frozenset(built - set(columns)))
 
 
@@ -95,3 +99,13 @@ def refit(archive: Archive, recipe: EarlierRecipe, task: TaskName, origin: int) 
     narrowed = NarrowedArchive(archive.folder, builder, archive, recipe.left_out)
     _, part, _ = fit_before(narrowed, task, origin)
     return part
+
+
+def _unplaced(value: Any) -> Any:
+    """A value of the config; of a taxonomy's file its name alone.
+
+    A shipped taxonomy lies in another folder in every installation.
+    """
+    if isinstance(value, StagesFile):
+        return value.model_copy(update={"file": Path(value.file).name})
+    return value

@@ -55,6 +55,8 @@ class TestedOrigin:
         Eligible customers and their 0/1 outcome.
     logits
         By method; by models that saw no label that was open at the origin.
+    learned_from
+        Customers of the latest snapshot that these models were fitted on.
     """
 
     __test__ = False  # not a test case, whatever pytest thinks of the name
@@ -63,6 +65,7 @@ class TestedOrigin:
     customers: Array
     target: Array
     logits: Mapping[str, Array]
+    learned_from: int
 
 
 def rfm_share(frame: pd.DataFrame, horizon_days: int) -> float:
@@ -184,6 +187,7 @@ def test_origins(
                 rows["customer_id"].to_numpy(),
                 rows[CHURN_LABEL].to_numpy(),
                 method_logits(part, rows, METHODS),
+                int((matured["snapshot_at"] == matured["snapshot_at"].max()).sum()),
             )
         )
     return tested

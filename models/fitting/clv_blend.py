@@ -6,7 +6,7 @@ whose labels had matured by then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,18 +140,31 @@ def shape_names(
     return [name for name in SHAPES if is_possible.get(name, True)]
 
 
-def choose_blend(tested: Sequence[TestedOrigin], *, untested: str = "btyd") -> Blend:
+def usual_weights(
+    columns: Collection[str], horizon_days: int, *, contract: bool
+) -> dict[str, float]:
+    """Weights of the shapes without a tested origin: two thirds BTYD, a third the same spend again.
+
+    BTYD alone where the data have no window of past spend; for contracts their coming payments.
+    """
+    if contract:
+        return {"contract": 1.0}
+    if past_spend_column(columns, horizon_days) is None:
+        return {"btyd": 1.0}
+    return {"btyd": 2 / 3, "same_again": 1 / 3}
+
+
+def choose_blend(tested: Sequence[TestedOrigin], *, untested: Mapping[str, float]) -> Blend:
     """Blend the shapes, or choose a single one where the blend is not clearly better.
 
     The blend is compared with every single candidate in Tweedie deviance and squared error over
     all tested origins, and in deviance on each of them. Of the simple methods that it does not
     beat, and trees that beat it (and contracts), the one with the smallest deviance takes its
-    place. Without tested origins it is `untested`.
+    place. Without tested origins the weights are those of `untested`.
     """
     if not tested:
-        return Blend(
-            untested, {untested: 1.0}, {}, {}, "too few matured rows to learn a blend from"
-        )
+        served = next(iter(untested)) if len(untested) == 1 else BLEND
+        return Blend(served, dict(untested), {}, {}, "too few matured rows to learn a blend from")
     weights = _ridge_weights(tested)
     singles = [name for name in (*_SIMPLE, _TREES) if name in tested[0].shapes]
     candidates = {name: {name: 1.0} for name in singles} | {BLEND: weights}

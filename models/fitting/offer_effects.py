@@ -77,6 +77,9 @@ class OfferEffect:
     mean, low, high
         Mean effect with its 95 % interval, over the rows that could get the offer or nothing,
         weighted by precision.
+    error
+        Standard error of one row's predicted effect, root of the mean variance over the rows
+        (jackknife over groups of people, Efron and Stein 1981); at least the error of the mean.
     noisy_effects
         Unbiased effect of every row; NaN where the person could not get the offer.
     out_of_fold
@@ -88,6 +91,7 @@ class OfferEffect:
     mean: float
     low: float
     high: float
+    error: float
     noisy_effects: Array
     out_of_fold: Array
 
@@ -111,6 +115,7 @@ def fit_offer_effects(
     """
     effects, weights = noisy_offer_effects(experiment, seed=seed, threads=threads)
     out_of_fold = np.full(effects.shape, np.nan)
+    by_fold = np.zeros((UPLIFT_FOLDS, *effects.shape))
     fold_numbers = person_folds(experiment.groups, seed=seed + 2)
     for fold in range(UPLIFT_FOLDS):
         held_out, known = np.flatnonzero(fold_numbers == fold), np.flatnonzero(fold_numbers != fold)
@@ -120,8 +125,10 @@ def fit_offer_effects(
             part = _second_stage(
                 part_of_data, known_effects, known_weights, number, seed=seed, threads=threads
             )
-            frame = experiment.covariates.iloc[held_out]
-            out_of_fold[held_out, number] = uplift_effect(part, frame)
+            by_fold[fold, :, number] = uplift_effect(part, experiment.covariates)
+        out_of_fold[held_out] = by_fold[fold, held_out]
+    # Jackknife: models without one group of people differ by 1 / (groups - 1) of the error.
+    variances = by_fold.var(axis=0) * (UPLIFT_FOLDS - 1)
     learned = {}
     for number, name in enumerate(experiment.offers):
         part = _second_stage(experiment, effects, weights, number, seed=seed, threads=threads)
@@ -129,7 +136,8 @@ def fit_offer_effects(
         mean, low, high = _mean_effect(own[0], own[1], experiment.groups)
         people = int((experiment.offer == number + 1).sum())
         noisy = np.where(own[1] > 0, own[0], np.nan)
-        learned[name] = OfferEffect(part, people, mean, low, high, noisy, own[2])
+        error = max(float(np.sqrt(variances[:, number].mean())), (high - low) / (2 * 1.96))
+        learned[name] = OfferEffect(part, people, mean, low, high, error, noisy, own[2])
     return learned
 
 

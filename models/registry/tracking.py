@@ -36,6 +36,12 @@ _DATABASE = "mlflow.db"
 _ARTIFACTS = "mlartifacts"
 # For experiments of this kind MLflow shows its pages on models, not those on language models.
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+_EXPERIMENT_DESCRIPTION = """\
+Trainings, back-tests and monitoring of **{name}**. Compare trainings in the chart view: \
+`task/served/...` is the recipe that the scorer uses, \
+`task/best_baseline/...` the best simple method. The alias `champion` of the registered model \
+`stagecast-scorer` is the version that scores.
+"""
 # Limits of MLflow: entries in a batch, length of a parameter.
 _BATCH = 100
 _PARAM_LENGTH = 6000
@@ -240,8 +246,11 @@ def open_tracking(output: Path, *, experiment: str = "stagecast") -> Tracking:
             if stored_experiment is not None:
                 return Tracking(store_uri, stored_experiment.experiment_id)
             location = None if _is_server(store_uri) else str(output / _ARTIFACTS)
+            description = _EXPERIMENT_DESCRIPTION.format(name=experiment)
             experiment_id = client.create_experiment(
-                experiment, artifact_location=location, tags=_EXPERIMENT_TAGS
+                experiment,
+                artifact_location=location,
+                tags={**_EXPERIMENT_TAGS, "mlflow.note.content": description},
             )
             return Tracking(store_uri, experiment_id)
     except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from features.errors import UserError
+from features.errors import UnavailableError
 from features.servers import trouble, without_login
 
 _VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
@@ -20,7 +20,7 @@ def check_tracking_server() -> None:
 
     Raises
     ------
-    UserError
+    UnavailableError
         Where a server or a database server is named, and none answers.
     """
     for variable in _VARIABLES:
@@ -35,7 +35,7 @@ def check_tracking_server() -> None:
         else:
             continue
         if problem is not None:
-            raise UserError(
+            raise UnavailableError(
                 variable,
                 found=f"{shown_address}: {problem}",
                 expected="a server that answers",

@@ -83,13 +83,16 @@ def uplift_rows(part: Part, frame: Rows) -> list[str | None]:
     """JSON of the added response probability by campaign; None if no model covers the customer.
 
     A model covers only stages that it was fitted on. If its ranking was not shown to be better than
-    chance, all its customers get the mean effect.
+    chance, all its customers get the mean effect. That of one of several offers comes with its
+    standard error, under its name with " error" added.
     """
     rows: list[dict[str, float]] = [{} for _ in range(len(frame))]
     stage_values = number_column(frame, "stage__code")
     for name, model_head in sorted(part.parameters["models"].items()):
         positions = np.flatnonzero(np.isin(stage_values, model_head["stages"]))
         effects = np.full(len(positions), float(model_head["mean_effect"]))
+        # Only models of several offers know it, and those fitted before it was computed do not.
+        error = round(model_head["effect_error"], 6) if "effect_error" in model_head else None
         if model_head["ranks"] and len(positions):
             prefix = f"{name}."
             boosters = {
@@ -104,4 +107,6 @@ def uplift_rows(part: Part, frame: Rows) -> list[str | None]:
             positions, np.clip(effects, -1.0, 1.0).round(6).tolist(), strict=True
         ):
             rows[row] |= dict.fromkeys(model_head["campaigns"], value)
+            if error is not None:
+                rows[row] |= {f"{campaign} error": error for campaign in model_head["campaigns"]}
     return [json.dumps(row, sort_keys=True) if row else None for row in rows]

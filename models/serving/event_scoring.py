@@ -81,6 +81,10 @@ class EventScorer:
         own = (POPULATION_KEY, _DEFINITION)
         return {key: value for key, value in self.context.items() if key not in own}
 
+    def builder_of(self, tallies: Tallies) -> Builder:
+        """Builder for the customers of some tallies, with the statistics of all customers."""
+        return self._outline.with_customers(tallies)
+
     def score(
         self,
         events: Iterable[Row],
@@ -115,7 +119,7 @@ class EventScorer:
         UserError
             If events cannot be used.
         """
-        builder = self._outline.with_customers(self._tallied(events, latest, history))
+        builder = self.builder_of(self._tallied(events, latest, history))
         late_days = stage_late_days(self.loaded.parts)
         columns = scoring_columns(builder, day, late_days=late_days)
         if self.loaded.score_columns is not None:
@@ -130,7 +134,8 @@ class EventScorer:
         self, events: Iterable[Row], latest: int, history: StoredHistory | None = None
     ) -> Tallies:
         checked = api_events.checked_events(events, self.config)
-        keys = {key_value(event["customer_id"]) for event in checked} - {None}
+        # Of distinct ids: the events of a request are mostly of one customer.
+        keys = {key_value(name) for name in {event["customer_id"] for event in checked}} - {None}
         customers = [str(key) for key in keys]
         if history is None or not customers:
             plain = plain_tallies(checked, self.config, latest=latest)

@@ -25,7 +25,12 @@ from models.fitting.churn_methods import (
     rfm_share,
     test_origins,
 )
-from models.fitting.churn_stack import choose_stack, mixed_logits, prior_weights
+from models.fitting.churn_stack import (
+    LatestSnapshot,
+    choose_stack,
+    mixed_logits,
+    prior_weights,
+)
 from models.fitting.cold_start import fit_back_off
 from models.fitting.multiclass_trees import steady_columns
 from models.fitting.rfm import CHURN_LABEL
@@ -176,8 +181,16 @@ def fit_churn(
     with_trees = bool(columns) and allows_trees(frame)
     available = [name for name in METHODS if name != "trees" or with_trees]
     available = [name for name in available if methods.get(name, name) is not None]
-    prior = prior_weights(frame, horizon_days, available)
-    stack = choose_stack(tested, available, prior=prior)
+    latest_rows = frame[frame["snapshot_at"] == frame["snapshot_at"].max()]
+    known_methods = Part("churn", {**methods, "horizon_days": horizon_days})
+    stack = choose_stack(
+        tested,
+        available,
+        prior=prior_weights(frame, horizon_days, available),
+        latest=LatestSnapshot(
+            latest_rows[CHURN_LABEL].to_numpy(), method_logits(known_methods, latest_rows, METHODS)
+        ),
+    )
     parameters: dict[str, Any] = {
         **methods,
         "weights": stack.weights,

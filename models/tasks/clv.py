@@ -20,7 +20,13 @@ import pandas as pd
 
 from features.arrays import Array
 from features.errors import UserError
-from models.fitting.clv_blend import choose_blend, fit_blend, report_of, test_origins
+from models.fitting.clv_blend import (
+    choose_blend,
+    fit_blend,
+    report_of,
+    test_origins,
+    usual_weights,
+)
 from models.fitting.clv_distribution import (
     BTYD_COLUMNS,
     CONTRACT_COLUMN,
@@ -110,7 +116,8 @@ def fit_clv(
         seed=seed,
         threads=threads,
     )
-    blend = choose_blend(tested, untested="contract" if origin.contract else "btyd")
+    usual = usual_weights(columns, horizon_days, contract=bool(origin.contract))
+    blend = choose_blend(tested, untested=usual)
     limit = spend_limit(snapshots, at_origin, horizon_days)
     shared_parameters: dict[str, Any] = {
         "horizon_days": int(horizon_days),
@@ -127,7 +134,13 @@ def fit_clv(
     models_by_origin = [(origin.snapshot, origin.models) for origin in tested]
     if not tested:
         plain = fit_shapes(
-            [], columns, ["btyd"], rounds={}, horizon_days=horizon_days, seed=seed, threads=threads
+            [],
+            columns,
+            list(usual),
+            rounds={},
+            horizon_days=horizon_days,
+            seed=seed,
+            threads=threads,
         )
         models_by_origin = [(validation, plain)]
     checked = [

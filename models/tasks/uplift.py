@@ -235,6 +235,7 @@ def _offer_models(
             "stages": stages,
             "ranks": True,
             "people": effect.people,
+            "effect_error": effect.error,
             "mean_effect": effect.mean,
             "mean_low": effect.low,
             "mean_high": effect.high,

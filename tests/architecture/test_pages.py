@@ -43,5 +43,8 @@ def test_the_readme_tells_the_figures_of_the_benchmarks(
     assert told.format(float(row.baseline.split()[0])) in readme
 
 
-def test_the_picture_of_the_report_is_small() -> None:
-    assert 20_000 < (DOCS / "report.png").stat().st_size < 300_000
+def test_the_pictures_are_small() -> None:
+    pictures = list(DOCS.glob("*.png"))
+    assert {"report.png", "tutorial-glance.png"} <= {picture.name for picture in pictures}
+    for picture in pictures:
+        assert 20_000 < picture.stat().st_size < 300_000, picture.name

@@ -279,3 +279,59 @@ def test_a_campaign_with_one_of_its_offers_alone_plans_as_without_names() -> Non
             pd.testing.assert_frame_equal(left[shared], right[shared])
         else:
             assert set(right["customer_id"]) <= set(left["customer_id"])
+
+
+def test_entering_a_stage_and_a_rising_risk_start_a_campaign_with_the_best_offer() -> None:
+    book = offers_playbook(
+        trigger=[
+            {"when": "stage_entered", "stage": "lapsed", "within_days": 7},
+            {"when": "score_risen", "column": "p_churn"},
+        ],
+        control_share=0,
+        exploration_share=0,
+        contact_cost=0.5,
+    )
+    now = pd.Timestamp(SNAPSHOT)
+    since = [now - pd.Timedelta(days=2), now - pd.Timedelta(days=90), now - pd.Timedelta(days=90)]
+    frame = three(
+        stage_since=since, stage_change_cause="clock", previous_stage="retention", p_churn=0.6
+    )
+    before = pd.DataFrame({"customer_id": ["a", "b", "c"], "p_churn": [0.6, 0.4, 0.6]})
+    context = CustomerContext(previous_scores=before)
+    planned = plan(frame, book, context=context)
+    # a has just lapsed, the risk of b has risen, nothing happened to c.
+    assert offer_of(planned) == {"a": "gift", "b": "gift"}
+    risen = planned.offer_choices["back"].sentences(1)
+    assert risen[0].startswith("Expected value of a contact")
+    assert "gift 36.00, code 29.00, note 4.50, nothing 0.00" in risen[0]
+    assert risen[1] == "gift is expected to earn most"
+    # The next day b is worth less: the offer is chosen at that moment, from what is known then.
+    poorer = three(
+        stage_since=since, stage_change_cause="clock", previous_stage="retention", p_churn=0.6,
+        clv=[20.0, 20.0, 20.0], average_order_value=2.0,
+    )  # fmt: skip
+    assert offer_of(plan(poorer, book, context=context)) == {"a": "code", "b": "code"}
+
+
+def test_why_names_draws_missing_places_and_forbidden_offers() -> None:
+    customers = [f"c{number:05d}" for number in range(200)]
+    planned = plan(
+        scores(),
+        offers_playbook(offers=with_places(gift=3, code=10, note=None)),
+        context=facts(customers, 1),
+    )
+    choice = planned.offer_choices["back"]
+    spoken = {}
+    for row in planned.audience.itertuples():
+        position = planned.customers.get_loc(row.customer_id)
+        sentence = choice.sentences(position)[1]
+        spoken[sentence.split(":")[0].split(",")[0]] = sentence
+        if row.arm == "control":
+            assert sentence.startswith("Held out at random")
+        elif choice.explored[position]:
+            assert sentence.startswith(f"{row.offer_name} was drawn at random")
+        else:
+            assert sentence.startswith(str(row.offer_name))
+    assert any("no place is left" in sentence for sentence in spoken.values())
+    texts = [choice.sentences(position)[0] for position in range(len(planned.customers))]
+    assert any("not allowed" in text for text in texts)

@@ -89,7 +89,7 @@ def test_every_cell_of_an_audience_and_what_a_member_keeps() -> None:
         "entered_at": pd.Timestamp(SNAPSHOT),
         "expires_at": pd.Timestamp("2018-01-31"),
     }
-    of_offers = ["offer_name", "propensity", "propensities"]
+    of_offers = ["offer_name", "propensity", "propensities", "send_hour", "send_weekday"]
     assert first[of_offers].isna().all(axis=None)
     assert first.drop(columns=of_offers).to_dict("records") == [
         told | {"customer_id": "d", "rank": 1.0, "expected_value": 39.5, "arm": drawn[0],

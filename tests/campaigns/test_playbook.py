@@ -179,6 +179,32 @@ def test_names_that_nothing_knows_are_refused(changes: dict[str, Any], words: st
     refuse_unknown_names([declared], ("fax",), TAXONOMY)
 
 
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"column": "stage", ">=": 3}, "a column of type string"),
+        ({"column": "stage_since", "<": 3}, "within_days"),
+        ({"column": "clv", "within_days": 3}, "a column of type double"),
+        ({"column": "churn_band", "in": ["high", "hgih"]}, "did you mean high"),
+        ({"column": "value_tier", "is": "best"}, "one of top, mid, low"),
+    ],
+)
+def test_rules_that_can_never_hold_are_refused(
+    tmp_path: Path, rule: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        load_playbook(written(tmp_path, audience={"all": [rule]}))
+
+
+def test_dates_that_the_config_does_not_declare_are_refused() -> None:
+    book = playbook(trigger=[{"when": "anniversary", "date": "birthdy", "days_before": 7}])
+    refuse_unknown_names([book], (), TAXONOMY)  # without a config nothing is known of them
+    with pytest.raises(UserError, match=r"did you mean birthday"):
+        refuse_unknown_names([book], (), TAXONOMY, ("birthday",))
+    with pytest.raises(UserError, match=r"dates: \{birthdy: COLUMN\}"):
+        refuse_unknown_names([book], (), TAXONOMY, ())
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_the_shipped_playbooks_name_known_channels_and_stages(path: Path) -> None:
     for name in ("omnisend", "activecampaign", "rfm", "recency_frequency"):

@@ -98,15 +98,22 @@ def test_a_rule_that_cannot_be_read_says_where_and_why(rule: object, message: st
         parse_rule(rule)
 
 
-def test_a_number_asked_of_text_is_a_user_error() -> None:
-    with pytest.raises(UserError, match="churn_band"):
-        truth({"column": "churn_band", ">": 1})
-    with pytest.raises(UserError, match="dates"):
-        truth({"column": "churn_band", "within_days": 1})
-    with pytest.raises(UserError, match="dates"):
-        truth({"column": "p_churn", "within_days": 1})
-    with pytest.raises(UserError, match="numbers"):
-        truth({"column": "stage_since", ">": 1})
+@pytest.mark.parametrize(
+    ("values", "rule", "words"),
+    [
+        (["north", None], {">": 1}, "preferred_brand"),
+        (["north", None], {"within_days": 1}, "dates"),
+        ([0.5, None], {"within_days": 1}, "dates"),
+        (pd.to_datetime(["2018-01-01", None]), {">": 1}, "numbers"),
+    ],
+)
+def test_a_comparison_that_an_attribute_does_not_have_is_a_user_error(
+    values: Any, rule: dict[str, Any], words: str
+) -> None:
+    """What type an attribute has is known from the scores alone."""
+    scores = pd.DataFrame({"preferred_brand": values})
+    with pytest.raises(UserError, match=words):
+        rule_holds(parse_rule({"column": "preferred_brand", **rule}), scores, MOMENT)
 
 
 @pytest.mark.parametrize("dtype", ["datetime64[s]", "date32[pyarrow]", "object", "str"])

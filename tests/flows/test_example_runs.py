@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from features.storage.runs import run_folder
 from features.storage.scores_store import read_current
 from tests.flows.shop import stagecast
+from tests.page_blocks import blocks_of
 from tests.pickle_scan import pickled_files
 
 pytestmark = pytest.mark.full
@@ -50,3 +52,18 @@ def test_cdnow_runs_from_its_config(tmp_path: Path) -> None:
     scores = read_current(tmp_path).scores
     assert len(scores) == 23570
     assert str(scores["snapshot_at"].iloc[0].date()) == "1998-07-01"
+
+
+def test_the_tutorial_shows_what_its_command_gives(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "tutorial.md"
+    (command,) = [block.commands().split() for block in blocks_of(page) if block.runs_in]
+    assert command[:3] == ["uv", "run", "stagecast"]
+    arguments = [str(tmp_path) if word == "tutorial" else word for word in command[3:]]
+    done = stagecast(*arguments)
+    assert done.returncode == 0, done.stderr
+    run = read_current(tmp_path).run.run_id
+    report = (run_folder(tmp_path, run) / "report.html").read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    for figure in ("18,138", "15,521 to 20,754", "34", "1,964", "147 to 172", "132"):
+        assert figure in text
+        assert re.search(rf"(?<![\d,]){figure}(?![\d,])", report), f"tutorial.md: {figure}"

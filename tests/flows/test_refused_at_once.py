@@ -32,7 +32,7 @@ WRITING: dict[str, tuple[str, ...]] = {
     "run": (), "features": (), "train": (), "promote": (), "rollback": (), "score": (),
     "backtest": (), "target": (), "measure": (), "monitor": (), "backfill": DATES, "report": (),
     "schedule": (), "erase": ("c0001", "--yes"), "uplift": ("none.yaml",),
-    "simulate": ("--customers", "10"),
+    "accounts": ("add", "anna", "--role", "read"), "simulate": ("--customers", "10"),
 }  # fmt: skip
 READING = {
     "score-events", "leads", "explain", "models", "catalog", "stages", "doctor", "why",

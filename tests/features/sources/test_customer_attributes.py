@@ -76,6 +76,17 @@ def test_the_last_change_before_the_date_holds(tmp_path: Path) -> None:
     assert before["email"].to_dict() == {"a": False, "b": True, "d": False, "e": False}
 
 
+def test_dates_of_customers_are_days_and_unknown_ones_are_null(tmp_path: Path) -> None:
+    (tmp_path / "customers.csv").write_text("id,born\n7,1980-02-29\n8,\n9,2001-12-31\n")
+    born = {"column": "born", "as": "local_date"}
+    columns = {"customer_id": "id", "dates": {"birthday": born}}
+    config = loaded(tmp_path, customers={"table": "customers.csv", "columns": columns})
+    assert config.customer_dates() == ("birthday",)
+    known = customer_facts(config, AT).dates["birthday"]
+    assert known.isna().to_dict() == {"7": False, "8": True, "9": False}
+    assert [str(day.date()) for day in known.dropna()] == ["1980-02-29", "2001-12-31"]
+
+
 def test_contacts_marks_and_lists(tmp_path: Path) -> None:
     (tmp_path / "customers.csv").write_text(
         "id,mail,staff,ok,since\n7,a@b.de,0,1,2020-01-01\n8,,yes,true,2020-07-01\n9,c@d.de,,no,\n"

@@ -104,7 +104,8 @@ def hostile_calls() -> list[Call]:
     calls = [
         (name, {parameter: text})
         for number, text in enumerate(texts)
-        for name, parameter in (by_parameter[number % 8], by_parameter[(number + 3) % 8])
+        for name, parameter in (by_parameter[(number + step) % 8] for step in (0, 3, 5))
+        if (name, text) != ("definition", "customer_id")  # a column, and its meaning is no secret
     ]
     calls += [("forecast", {"by": value}) for value in ODD]
     calls += [("definition", {"name": value}) for value in ODD]
@@ -114,7 +115,7 @@ def hostile_calls() -> list[Call]:
 
 def test_two_hundred_hostile_calls_get_nothing_personal(output: Path, persons: set[str]) -> None:
     calls = hostile_calls()
-    assert len(calls) >= 150
+    assert len(calls) >= 200
     refused = [is_refused for is_refused, _ in answered(output, calls)]
     assert all(refused)
     check(output, persons, calls)

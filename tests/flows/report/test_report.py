@@ -22,6 +22,7 @@ from flows.report.churn_wording import CHURN_WORDS
 from flows.report.customer_search import choose_customers, pack_customers
 from flows.report.headlines import headline_sums, headlines, takeaways
 from flows.report.metric_rows import SPARKLINE_HEIGHT, sparkline_points
+from flows.report.offer_rows import offer_rows
 from flows.report.page import MOST_BYTES, draw_figures, render_page, script_json
 from flows.report.report_data import ReportData, gather_report_data
 from flows.report.sankey import RIBBON_POINTS, flow_data
@@ -372,3 +373,20 @@ def test_small_lines_stay_in_their_box() -> None:
     assert all(0 <= y <= SPARKLINE_HEIGHT for _, y in points)
     assert points[1][1] < points[0][1]  # higher is up
     assert sparkline_points([1.0]) == ""
+
+
+def test_the_page_shows_the_offers_of_campaigns_with_several(report: ReportData) -> None:
+    campaign, title = report.plan["campaign_id"].iloc[0], report.plan["title"].iloc[0]
+    assert "Drawn to learn" not in render_page(report)
+    gift = {"offer_name": "gift", "channel": "letter", "discount": 0.0, "contact_cost": 3.0,
+            "capacity": 40.0, "members": 40, "explored": 7, "expected_value": 321.0, "cost": 120.0,
+            "exploration_cost": 11.0, "place_price": 2.5, "value_label": "uplift"}  # fmt: skip
+    nothing = {"offer_name": "nothing", "channel": None, "members": 12, "explored": 0,
+               "expected_value": 0.0, "cost": 0.0, "exploration_cost": 0.0}  # fmt: skip
+    offers = pd.DataFrame([gift, nothing]).assign(campaign_id=campaign)
+    rows = offer_rows(offers, report.plan)
+    assert [row["offer"] for row in rows] == ["gift", "nothing (held out)"]
+    assert (rows[0]["title"], rows[0]["drawn"], rows[1]["place_price"]) == (title, 7, None)
+    page = render_page(dataclasses.replace(report, offers=offers))
+    assert "Drawn to learn" in page
+    assert f"A further place of an offer would bring at most: gift of {campaign} 2.50." in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
 import os
@@ -23,12 +24,13 @@ from features.config.store_location import VARIABLE as STORE
 from features.config.webhooks import WebhookTarget
 from features.errors import UserError
 from features.storage.runs import run_folder
-from flows.services.signed_request import signature
-from flows.services.webhooks import notify
+from flows.services.signed_request import secret_bytes, signature
+from flows.services.subscriptions import subscribe, subscriptions, unsubscribe
+from flows.services.webhooks import notify, refuse_unknown_campaigns
 from tests.features.storage.test_scores_store import NOVEMBER, OCTOBER, publish_example, record
 from tests.flows.shop import Shop, stagecast
 
-SECRET = "a-secret-of-some-length"
+SECRET = "whsec_" + base64.b64encode(b"a key of thirty-two signs: hello").decode()
 NOW = dt.datetime(2017, 12, 1, 5, 0, tzinfo=dt.UTC)
 PLAN = "campaign_id,members,added,kept,removed\nwin_back,3,2,1,0\nvip,5,0,5,0\n"
 
@@ -108,7 +110,9 @@ def test_a_change_is_told_once_signed_and_without_persons(tmp_path: Path, inbox:
         {"campaign_id": "vip", "added": 0, "kept": 5, "removed": 0, "members": 5},
     ]
     assert headers["webhook-timestamp"] == str(int(NOW.timestamp()))
-    expected = signature(SECRET.encode(), headers["webhook-id"], int(NOW.timestamp()), body)
+    expected = signature(
+        secret_bytes(SECRET, ""), headers["webhook-id"], int(NOW.timestamp()), body
+    )
     assert headers["webhook-signature"] == expected
     stored = b"".join(p.read_bytes() for p in (tmp_path / "webhooks").rglob("*") if p.is_file())
     for private in (b"person-", SECRET.encode(), inbox.url.encode()):
@@ -207,6 +211,53 @@ def test_a_delivered_message_is_not_sent_again_however_old_the_run_is(
     assert len(inbox.received) == 1
 
 
+def test_a_campaign_that_is_planned_no_more_loses_its_members(tmp_path: Path, inbox: Inbox) -> None:
+    publish(tmp_path, "one", OCTOBER)
+    publish(tmp_path, "two", NOVEMBER, "campaign_id,members,added,kept,removed\nvip,5,0,5,0\n")
+    notify(tmp_path, [target()], NOW)
+    ((_, body),) = inbox.received
+    assert json.loads(body)["data"]["campaigns"] == [
+        {"campaign_id": "vip", "added": 0, "kept": 5, "removed": 0, "members": 5},
+        {"campaign_id": "win_back", "added": 0, "kept": 0, "removed": 3, "members": 0},
+    ]
+
+
+def test_a_misspelt_campaign_is_refused_with_the_one_that_was_meant(tmp_path: Path) -> None:
+    publish(tmp_path, "one", OCTOBER)
+    refuse_unknown_campaigns(tmp_path, [target(campaigns=("new", "vip")), target()], ["new"])
+    with pytest.raises(UserError, match="did you mean win_back") as refused:
+        refuse_unknown_campaigns(tmp_path, [target(campaigns=("win_bcak",))], ["new"])
+    assert refused.value.where == "webhooks: crm: campaigns"
+
+
+def test_who_registered_is_told_as_those_of_the_config(tmp_path: Path, inbox: Inbox) -> None:
+    publish(tmp_path, "one", OCTOBER)
+    row = subscribe(tmp_path, inbox.url, campaigns=["win_back"], allow_private=True, now=NOW)
+    assert subscriptions(tmp_path) == [row]
+    (file,) = (tmp_path / "webhooks" / "subscriptions").glob("*")
+    assert file.stat().st_mode & 0o077 == 0
+    (message,) = notify(tmp_path, [], NOW)
+    assert (message["target"], message["state"]) == (row.id, "delivered")
+    ((headers, body),) = inbox.received
+    moment = int(headers["webhook-timestamp"])
+    expected = signature(secret_bytes(row.secret, ""), headers["webhook-id"], moment, body)
+    assert headers["webhook-signature"] == expected
+    assert row.secret not in repr(row)
+    assert unsubscribe(tmp_path, row.id)
+    assert not unsubscribe(tmp_path, row.id)
+    assert not unsubscribe(tmp_path, "../../stagecast")
+    assert notify(tmp_path, [], NOW) == []
+
+
+def test_inner_addresses_are_neither_registered_nor_sent_to(tmp_path: Path, inbox: Inbox) -> None:
+    publish(tmp_path, "one", OCTOBER)
+    with pytest.raises(UserError):
+        subscribe(tmp_path, inbox.url, campaigns=[], allow_private=False, now=NOW)
+    subscribe(tmp_path, "https://localhost:9/", campaigns=[], allow_private=False, now=NOW)
+    (message,) = notify(tmp_path, [], NOW)
+    assert "inner network" in message["problem"]
+
+
 def test_targets_hear_of_their_campaigns_alone_and_do_not_wait_for_each_other(
     tmp_path: Path, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,7 +284,7 @@ def test_inner_addresses_need_permission_and_variables_must_be_there(
     assert "address" in message["problem"]
     assert inbox.received == []
     monkeypatch.setenv("CRM_SECRET", "short")
-    with pytest.raises(UserError, match="too short"):
+    with pytest.raises(UserError, match="another form"):
         notify(tmp_path, [target()], NOW)
     monkeypatch.delenv("CRM_URL")
     with pytest.raises(UserError, match="CRM_URL"):

@@ -41,6 +41,9 @@ OPERATIONS = (
     ("GET", "/health"),
     ("GET", "/ready"),
     ("GET", "/metrics"),
+    ("POST", "/webhooks"),
+    ("GET", "/webhooks"),
+    ("DELETE", "/webhooks/{webhook}"),
 )
 
 
@@ -84,3 +87,5 @@ def test_every_route_names_its_errors(address: str) -> None:
             assert errors or path == "/health", path
             if path not in ("/health", "/ready"):
                 assert {"401", "421", "429", "500"} <= errors, path
+            if path.startswith("/webhooks"):
+                assert "403" in errors

@@ -47,6 +47,17 @@ def test_features_that_came_later_are_left_out():
     assert any("60d" in name for name in recipe.left_out)
 
 
+def test_a_taxonomy_in_another_installation_is_the_same_one():
+    now = load(CONFIG)
+    content = stored(now)
+    content["stages"]["file"] = "/an/earlier/environment/" + now.stages.file.rsplit("/", 1)[-1]
+    recipe = earlier_recipe(content, column_names(now), now)
+    assert isinstance(recipe, EarlierRecipe)
+    assert recipe.config.stages == now.stages
+    content["stages"]["file"] = "/an/earlier/environment/another.yaml"
+    assert "stages changed" in str(earlier_recipe(content, column_names(now), now))
+
+
 REASONS = {
     "no stored config": (None, [], "its config is not stored"),
     "a config of another version": ({"nothing": 1}, [], "its config is not stored"),

@@ -220,7 +220,7 @@ def test_strange_histories_still_give_a_result(change, snapshots):
     check_row(out)
     assert json.loads(json.dumps(found.parameters, allow_nan=False)) == found.parameters
     if snapshots == 1:
-        assert found.parameters["report"]["served"] == "btyd"
+        assert found.parameters["report"]["weights"] == {"btyd": 2 / 3, "same_again": 1 / 3}
     if change is few:
         assert found.parameters["btyd"]["fallback"]
 

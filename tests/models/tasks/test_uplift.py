@@ -133,7 +133,12 @@ def test_every_offer_has_its_own_effect_in_the_scores(tmp_path: Path) -> None:
     assert len(frame) > 4096  # enough for the fast trees, with or without trees
     texts = uplift_rows(Part.load(tmp_path), frame)
     known = pd.DataFrame([json.loads(str(text)) for text in texts])
-    assert set(known) == {"note@next", "code@next"}
+    assert set(known) == {"note@next", "code@next", "note@next error", "code@next error"}
+    error = known["code@next error"].unique()
+    assert len(error) == 1
+    missed = known["code@next"] - (0.15 + 0.2 * np.tanh(frame["orders__count_30d"]))
+    # Within a factor of three of what the predictions really miss.
+    assert 1 / 3 < error[0] / float(np.sqrt((missed**2).mean())) < 3
     true = 0.15 + 0.2 * np.tanh(frame["orders__count_30d"])
     assert np.corrcoef(known["code@next"], true)[0, 1] > 0.8
     summary = uplift_summary(part).set_index("model")
