@@ -19,6 +19,8 @@ _SYMBOLS = r"$¢£¤¥฿₠-⃏＄￡￥\\"
 _CODES = (
     "AED|AUD|BGN|BRL|CAD|CHF|CLP|CNY|COP|CZK|DKK|EUR|GBP|HKD|HUF|IDR|ILS|INR|JPY|KRW|MXN|MYR|NGN"
     "|NOK|NZD|PHP|PLN|RON|RSD|RUB|SAR|SEK|SGD|THB|TRY|TWD|UAH|USD|VND|ZAR"
+    "|EGP|KES|PEN|PKR|Rp[.]?|RM|S/[.]?|Bs[.]?|KSh|VNĐ|đ|din[.]?|lei|บาท|ج[.]م[.]?|د[.]إ[.]?|ر[.]س[.]?"
+    '|ر[.]ق[.]?|د[.]ك[.]?|د[.]م[.]?|جنيه|ريال|درهم|دينار|ש["״]ח'
     "|kr[.]?|zł|Kč|Ft|Fr[.]|Rs[.]?|TL|лв[.]?|руб[.]?|грн[.]?|元|円|원"
 )
 _CURRENCY = f"(?:[A-Z]{{0,2}}[{_SYMBOLS}]|(?:{_CODES}))"
@@ -28,7 +30,7 @@ _CODE_OF_SIGN = {
     "Fr.": "CHF", "CA$": "CAD", "C$": "CAD", "A$": "AUD", "AU$": "AUD", "R$": "BRL",
 }  # fmt: skip
 # White space of all widths and the Swiss apostrophes; they part groups of three digits.
-_BLANKS = "[ \t\u00a0\u2007\u2009\u202f]"
+_BLANKS = "[ \t\u00a0\u200e\u200f\u2007\u2009\u202f]"
 _GROUPERS = "[ '\u00a0\u2007\u2009\u202f\u2019]"
 _MINUS = "[\u2010-\u2015\u2212\ufe63\uff0d]"
 _AT_ENDS = f"^{_BLANKS}+|{_BLANKS}+$"

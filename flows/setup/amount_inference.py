@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import pandas as pd
 
 from features.errors import Problems, UserError
 from flows.setup import column_synonyms
-from flows.setup.column_synonyms import MINOR_UNITS, may_be_amount, plain_name
+from flows.setup.amount_by_content import likely_amounts, note_on_amounts
+from flows.setup.column_synonyms import may_be_amount
 from flows.setup.event_type_inference import role_of_table
+from flows.setup.money_units import tell_money
 from flows.setup.readings import counted, is_allowed
 from flows.setup.source_draft import SourceProposal, best_column, used_columns
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
@@ -23,7 +24,6 @@ _EQUAL_SHARE = (
 _ONE_OF_TWO = 0.98  # share of a ledger's rows with either a debit or a credit
 _GROWTH = 1.15  # mean total of orders with several lines, at least, by that of orders with one
 _FEWEST_PRICES = 20  # from which their last digits say something
-_NO_CENTS = {"JPY", "KRW", "CLP", "HUF", "VND", "IDR", "PYG", "ISK", "UGX", "COP", "INR", "RSD"}
 _OF_CUSTOMERS = 0.5  # as often as the other side's a side's rows must name a customer
 _SAME_SUM = 0.002  # sums that differ by less are the same amounts
 
@@ -50,7 +50,7 @@ def propose_amount(
             found.columns["value_times"] = said["value_times"].name
         elif not found.preset and _of_the_order(found, said["value"], order, ~copied_rows(table)):
             _count_once(found, said["value"], order)
-        _tell_money(found, table, said["value"])
+        tell_money(found, table, said["value"])
         return
     used = used_columns(found)
     numbers = {
@@ -67,6 +67,7 @@ def propose_amount(
         and (pieces is None or name != pieces.name)
         and not (pieces is not None and prices is not None and name == prices.name)
     }
+    amounts = _paid_when_dated(found, amounts) or amounts
     copies = copied_rows(table)
     whole = [name for name, c in amounts.items() if _of_the_order(found, c, order, ~copies)]
     value = best_column({n: c for n, c in amounts.items() if n not in whole}, column_synonyms.VALUE)
@@ -74,6 +75,13 @@ def propose_amount(
         value = best_column(numbers, column_synonyms.REFUNDED) or best_column(
             numbers, column_synonyms.VALUE
         )
+    if value is None and not whole and (prices is None or pieces is None):
+        by_content = _by_content(found, numbers, order, ~copies)
+        if by_content is not None:
+            found.columns["value"] = by_content.name
+            _subtract_refunded(found, by_content, numbers, order)
+            tell_money(found, table, by_content)
+            return
     if value is None and prices is not None and pieces is not None:
         found.columns |= {"value": prices.name, "value_times": pieces.name}
         found.notes["value"] = f"CHECK: a price a piece, times {pieces.name!r}."
@@ -97,7 +105,39 @@ def propose_amount(
         text = best_column(table.columns, column_synonyms.VALUE, lambda c: c.kind == "text")
         unread = f" ({text.name!r} is no number: currency signs, thousands?)" if text else ""
         found.notes["value"] = f"CHECK: no column of amounts was found{unread}."
-    _tell_money(found, table, money)
+    tell_money(found, table, money)
+
+
+def _paid_when_dated(
+    found: SourceProposal, amounts: Mapping[str, ColumnProfile]
+) -> dict[str, ColumnProfile]:
+    """The amounts that are empty or 0 in just the rows without a time: those that were paid."""
+    time = found.columns["occurred_at"]
+    column = found.table.columns[time["column"] if isinstance(time, dict) else time]
+    undated = column.cells.isna().to_numpy()
+    if not undated.any() or undated.all():
+        return {}
+    return {
+        name: amount
+        for name, amount in amounts.items()
+        if ((amount.cells.fillna(0) == 0).to_numpy() == undated).mean() >= _ONE_OF_TWO
+    }
+
+
+def _by_content(
+    found: SourceProposal,
+    numbers: Mapping[str, ColumnProfile],
+    order: ColumnProfile | None,
+    rows: pd.Series,
+) -> ColumnProfile | None:
+    """The likeliest amount of rows that are no cases or visits, where no name tells; noted."""
+    if role_of_table(found.table) not in (None, "purchase"):
+        return None
+    likely = [c for c in likely_amounts(numbers) if not _of_the_order(found, c, order, rows)]
+    if not likely:
+        return None
+    found.notes["value"] = note_on_amounts(likely[0], likely[1:])
+    return likely[0]
 
 
 def _count_once(found: SourceProposal, total: ColumnProfile, order: ColumnProfile | None) -> None:
@@ -149,7 +189,7 @@ def _propose_debits(
         found.only = {column.name: ["<0" if negative else ">0"]}
         readings[column.name] = counted(found, is_allowed(found))
         if said.get("value") is column:
-            _tell_money(found, table, column)
+            tell_money(found, table, column)
             return True
         found.alternatives["value"] = (column.name, other.name)
     other, taken = sides[0][0], sides[1][0]
@@ -159,7 +199,7 @@ def _propose_debits(
         f"{readings[taken.name]}; {words[other.name]}: {readings[other.name]}. For those: --column "
         f"'value={other.name}'."
     )
-    _tell_money(found, table, taken)
+    tell_money(found, table, taken)
     return True
 
 
@@ -241,84 +281,6 @@ def _subtract_refunded(
         found.notes["value"] = f"{note} less {refunded.name!r}, paid back.".strip()
 
 
-def _tell_money(found: SourceProposal, table: ProfiledTable, money: ColumnProfile | None) -> None:
-    """Set decimals and currency of a source."""
-    if money is not None and money.kind == "number":
-        found.decimals = _decimals(money.cells)
-        _scale_cents(found, money)
-        if money.thousands:
-            _tell_thousands(found, money)
-        elif found.value_scale == 1 and _may_be_cents(found, money):
-            total = money.cells.sum()
-            found.notes["value"] = (
-                f"{found.notes.get('value', '')} CHECK: {money.name!r} holds whole numbers only, "
-                f"as prices in cents do: {total:,.0f} in the sampled rows. If these "
-                f"are hundredths ({total / 100:,.2f}), set `value_scale: 0.01`."
-            ).strip()
-    currency = best_column(table.columns, column_synonyms.CURRENCY, lambda c: c.distinct > 0)
-    if currency is not None:
-        found.currency = str(currency.cells.mode()[0])
-        if currency.distinct > 1:
-            found.currency = "mixed"
-            _tell_currencies(found, currency)
-
-
-def _scale_cents(found: SourceProposal, money: ColumnProfile) -> None:
-    """Read whole amounts as cents, where the name of their column says so."""
-    amounts = money.cells.dropna()
-    named = money.name == found.columns.get("value")
-    if not named or not MINOR_UNITS.search(plain_name(money.name)) or (amounts % 1 != 0).any():
-        return
-    found.value_scale *= 0.01
-    found.decimals = 2
-    found.notes["value"] = (
-        f"{found.notes.get('value', '')} CHECK: {money.name!r} is read as hundredths, by its name: "
-        f"{amounts.sum() / 100:,.2f} in the sampled rows, as written {amounts.sum():,.0f}. If it "
-        "holds whole amounts, remove `value_scale`."
-    ).strip()
-
-
-def _may_be_cents(found: SourceProposal, money: ColumnProfile) -> bool:
-    """Whether whole amounts look like prices in hundredths, in a currency that has them."""
-    cells = money.cells.dropna()
-    cells = cells[cells != 0].abs()
-    if money.name != found.columns.get("value") or len(cells) < _FEWEST_PRICES:
-        return False
-    currency = best_column(found.table.columns, column_synonyms.CURRENCY, lambda c: c.distinct > 0)
-    codes = set() if currency is None else set(currency.cells.dropna().astype(str).str.upper())
-    if not codes or codes & _NO_CENTS or (cells % 1 != 0).any() or (cells < 100).any():
-        return False
-    location = found.table.location
-    first = location[0] if isinstance(location, tuple) else location
-    if isinstance(first, str) and re.search(r"[.](jsonl?|ndjson)([.]\w+)?$", first.lower()):
-        return True  # saved answers of an interface
-    return bool((cells % 100).isin([0, 50, 90, 95, 99]).mean() >= _EQUAL_SHARE)
-
-
-def _tell_thousands(found: SourceProposal, money: ColumnProfile) -> None:
-    """Say that points are read as parting thousands, with the sum of either reading."""
-    total = money.cells.sum()
-    decimals = money.cells.where(money.cells.abs() < 1000, money.cells / 1000).sum()
-    found.notes["value"] = (
-        f"{found.notes.get('value', '')} CHECK: the points in {money.name!r} part thousands, since "
-        f"three digits follow each: {total:,.0f} in the sampled rows. If they part decimals "
-        f"({decimals:,.2f}), set `csv: {{decimal: '.'}}` and remove `decimals`."
-    ).strip()
-
-
-def _tell_currencies(found: SourceProposal, currency: ColumnProfile) -> None:
-    """Keep the currency of each row for the guards of a run, and say what each comes to."""
-    found.columns["currency"] = currency.name
-    cells = currency.cells.reset_index(drop=True)
-    by_money = cells.value_counts().index[:3]
-    totals = "; ".join(f"{word}: {counted(found, cells == word)}" for word in by_money)
-    found.notes["currency"] = (
-        f"CHECK: amounts in {currency.distinct} currencies are added up as if they were one "
-        f"({totals}). To keep one of them, add under the source: "
-        f"only: {{{currency.name}: [{by_money[0]}]}}"
-    )
-
-
 def copied_rows(table: ProfiledTable) -> pd.Series:
     """Whether each sampled row repeats an earlier one in every column."""
     cells = {name: column.cells.reset_index(drop=True) for name, column in table.columns.items()}
@@ -364,11 +326,3 @@ def _grows_with_lines(lines: pd.DataFrame) -> bool:
     if min(len(alone), len(several)) < _FEWEST_PRICES:
         return True
     return bool(several.mean() > _GROWTH * alone.mean())
-
-
-def _decimals(cells: pd.Series) -> int:
-    values = cells.dropna().head(10_000)
-    for digits in range(2, 6):
-        if ((values - values.round(digits)).abs() < 1e-9).mean() > 0.999:
-            return digits
-    return 6

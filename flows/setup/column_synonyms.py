@@ -63,11 +63,13 @@ VALUE = (
     r".*(price|preis|paid).*",
 )
 NOT_VALUE = (
-    r".*(tax|vat|mwst|shipping|freight|discount|cost|fee|coupon|point|tip|score|count|avg|mean|rate"
+    r".*(tax|vat|mwst|shipping|freight|discount(?!ed)|cost|fee|coupon|point|tip|score|count|avg|mean|rate"
     r"|currency|_id|_at|_date|time|status|type|refund|credit|balance|churn|limit|arr_|life).*",
     r"(.*_)?(aid|gst|iva|tva|moms|btw|ust|steuer|postage|porto|delivery|versand(kosten)?|despacho"
     r"|envio|frete|livraison|commission|provision|rabatt|descuento|desconto|remise|sconto|korting"
-    r"|skonto|kurs|cambio|saldo|trinkgeld|propina|deposit)(_.*)?",
+    r"|skonto|kurs|cambio|saldo|trinkgeld|propina|deposit|מע_מ|הנחה|ضريبة|خصم|thue|giam_gia|kdv|indirim|alv"
+    r"|dph|pdv|afa|rabat|sleva|alennus|kedvezmeny|割引|税額|消費税|送料|할인|배송비|부가세|ส่วนลด|ภาษี|kargo"
+    r"|wysylka|doprava|szallitas|fracht|phi_van_chuyen|折扣|优惠|运费|points?|punkt[ey]|puan)(_.*)?",
 )
 # What follows in a name says with or without what an amount is.
 _WITH_TAX = re.compile(
@@ -133,7 +135,10 @@ EVENT_ID = (r"(event|line|row|record|message|hit|interaction|order_line)_?(id|uu
 SESSION = (r"(session|visit)_?(id|key|no)?",)
 CHANNEL = (r"channel|sales_channel|kanal|medium|utm_medium",)
 MACHINE = (r"(is_)?(bot|machine|robot|automated)",)
-CURRENCY = (r"currency(_code)?|wahrung|waehrung|presentment_currency", *foreign_words.CURRENCY)
+CURRENCY = (
+    r"cur(rency)?(_code)?|ccy|wahrung|waehrung|presentment_currency",
+    *foreign_words.CURRENCY,
+)
 # What was known only after the event: as an attribute it would tell the future.
 OUTCOME = re.compile(
     r"churn|cancel|return|refund|charge_?back|disput|(^|_)(is_)?(active|won|lost|closed)$|status$"
@@ -192,6 +197,18 @@ _ROLES: tuple[tuple[str | None, str], ...] = (
 # The end of the name of an amount in cents.
 MINOR_UNITS = re.compile(r"(?<=[a-z])_?(in_)?(cents|pence|pennies|minor(_units)?|centimes)$")
 
+# What a name of an amount may end in: total_eur, Price (USD), Belopp i kr.
+_CURRENCY_BEHIND = re.compile(
+    r"_(?:i_|in_|w_|en_|v_)?(?:aed|ars|aud|bgn|brl|cad|chf|clp|cny|cop|czk|dkk|egp|eur|euros?|gbp|hkd"
+    r"|huf|idr|ils|inr|jpy|krw|mxn|myr|ngn|nis|nok|nzd|pen|php|pkr|pln|ron|rsd|rub|sar|sek|sgd|thb"
+    r"|try|twd|uah|usd|vnd|zar|kes|kr|zl|kc|ft|tl|rs|dollars?|dong|yen|won|baht|lei|din|руб|грн|лв"
+    r"|円|元|원|บาท|ש_ח|ج_م)$"
+)
+_CODE_NAMES = re.compile(
+    r"(^|_)(id|nr|no|num|number|nummer|code|key|ref|card|uhid|mrn)$|.*(id|nr)$"
+    r"|^(id|nr|no|num|nummer|numero|cislo|kod|code)_"
+    r"|^(rut|run|dni|nif|cif|nie|cuit|cuil|cpf|cnpj|rfc|nip|inn|инн|afm|gstin)(_|$)"
+)
 # Letters that are no letter with an accent.
 _LETTERS = str.maketrans({"ß": "ss", "ł": "l", "ø": "o", "æ": "ae", "ı": "i", "đ": "d", "œ": "oe"})
 
@@ -207,7 +224,29 @@ def plain_name(name: str) -> str:
     parted = re.sub(r"(?<=[a-zß-ÿ0-9])(?=[A-Z])", "_", name.strip())
     letters = unicodedata.normalize("NFKD", parted.lower().translate(_LETTERS))
     latin = unicodedata.normalize("NFC", re.sub("[\u0300-\u036f]", "", letters))
-    return re.sub(r"[\W_]+", "_", latin).strip("_")
+    if not latin.isascii():
+        latin = latin.replace("\u0e4d\u0e32", "\u0e33")  # a Thai vowel that NFKD takes apart
+        latin = "".join(sign if _is_letter(sign) else "_" for sign in latin)
+    return re.sub(r"[^\w\u0900-\u0e7f]+|_+", "_", latin).strip("_")
+
+
+def _is_letter(sign: str) -> bool:
+    """Whether a sign belongs to a word: vowels of Thai and Hindi are marks, and no letters."""
+    return sign.isalnum() or unicodedata.category(sign) in ("Mn", "Mc")
+
+
+def names_currency(plain: str) -> bool:
+    """Whether a plain name ends in a currency: total_eur."""
+    return _CURRENCY_BEHIND.search(plain) is not None
+
+
+def is_code(plain: str) -> bool:
+    """Whether a plain name is that of a number or code of something.
+
+    >>> is_code("patient_nr"), is_code("amount")
+    (True, False)
+    """
+    return _CODE_NAMES.search(plain) is not None
 
 
 def synonym_rank(name: str, patterns: Sequence[str]) -> int | None:
@@ -216,6 +255,7 @@ def synonym_rank(name: str, patterns: Sequence[str]) -> int | None:
     member = plain_name(whole.rsplit(".", 1)[-1])  # of a nested object: by its own name, or by both
     names = dict.fromkeys((member, member.replace("_", ""), plain_name(whole)))
     names |= {MINOR_UNITS.sub("", spelling): None for spelling in names}
+    names |= {_CURRENCY_BEHIND.sub("", spelling): None for spelling in names}
     for place, pattern in enumerate(patterns):
         if any(re.fullmatch(pattern, each) for each in names):
             return place
@@ -228,8 +268,13 @@ def may_be_amount(name: str) -> bool:
     >>> may_be_amount("Total incl. VAT"), may_be_amount("VAT amount"), may_be_amount("Saldo")
     (True, False, False)
     """
+    return synonym_rank(name, VALUE) is not None and not is_no_amount(name)
+
+
+def is_no_amount(name: str) -> bool:
+    """Whether a column's name speaks of a tax, fee, rate or rest, or of a count of things."""
     plain = _WITH_TAX.sub("", plain_name(name.rsplit(".", 1)[-1]))
-    return synonym_rank(name, VALUE) is not None and synonym_rank(plain, NOT_VALUE) is None
+    return synonym_rank(plain, NOT_VALUE) is not None
 
 
 def is_personal(name: str) -> bool:

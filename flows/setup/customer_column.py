@@ -7,14 +7,10 @@ import re
 import pandas as pd
 
 from flows.setup import column_synonyms, foreign_words
-from flows.setup.column_synonyms import plain_name, synonym_rank
+from flows.setup.column_synonyms import is_code, plain_name, synonym_rank
 from flows.setup.source_draft import best_column
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
-_CODE_NAMES = re.compile(
-    r"(^|_)(id|nr|no|num|number|nummer|code|key|ref|card|uhid|mrn)$|.*(id|nr)$"
-    r"|^(rut|run|dni|nif|cif|nie|cuit|cuil|cpf|cnpj|rfc|nip|inn|инн|afm|gstin)(_|$)"
-)
 _MOST_CELLS = 50_000
 _FEWEST_CELLS = 20  # fewer say nothing of a constant
 _STAFF, _ROWS_OF_STAFF = 4, 100  # so few people, with so many rows each, are no customers
@@ -78,7 +74,7 @@ def _by_name(table: ProfiledTable) -> ColumnProfile | None:
 
 def _holds_names(column: ColumnProfile) -> bool:
     """Whether cells are names of people or firms: words with spaces, under no name of a code."""
-    if column.kind != "text" or _CODE_NAMES.search(plain_name(column.name)):
+    if column.kind != "text" or is_code(plain_name(column.name)):
         return False
     cells = column.cells.dropna().astype(str).head(_MOST_CELLS)
     return bool(len(cells)) and bool(cells.str.strip().str.contains(r"[^\W\d_]\s").mean() > 0.5)
@@ -110,7 +106,7 @@ def _may_be_key(column: ColumnProfile, named: ColumnProfile) -> bool:
         return False
     if synonym_rank(column.name, column_synonyms.ORDER) is not None:
         return False
-    return _holds_addresses(column) or bool(_CODE_NAMES.search(plain_name(column.name)))
+    return _holds_addresses(column) or is_code(plain_name(column.name))
 
 
 def _one_name_each(column: ColumnProfile, named: ColumnProfile) -> bool:

@@ -9,6 +9,7 @@ from flows.setup import column_synonyms
 from flows.setup.column_synonyms import plain_name, synonym_rank
 from flows.setup.order_states import (
     are_order_states,
+    say_what_is_lost,
     side_of,
     state_in,
     surely_order_states,
@@ -55,6 +56,9 @@ def state_columns(found: SourceProposal, table: ProfiledTable) -> list[ColumnPro
     named = best_column(
         free, column_synonyms.STATUS, lambda c: are_order_states(c.name, words_of(c))
     )
+    named = named or best_column(
+        free, column_synonyms.STATUS, lambda c: say_what_is_lost(c.name, words_of(c))
+    )
     others = [c for c in free.values() if c is not named]
     sure = [c for c in others if surely_order_states(c.name, words_of(c))]
     columns = [*([] if named is None else [named]), *sure]
@@ -77,7 +81,9 @@ def propose_states(found: SourceProposal, column: ColumnProfile) -> bool:
         words[word] = kinds.get(str(state), LEFT_OUT)
         if state is None:
             unknown.append(word)
-    if "purchase" not in words.values() and unknown:
+    if "purchase" not in words.values() and len(unknown) < len(words):
+        words |= dict.fromkeys(unknown, "purchase")  # what is lost is known
+    elif "purchase" not in words.values() and unknown:
         # One word must count: the most frequent of those that nothing is known of.
         written = column.cells.map(as_word, na_action="ignore")
         words[max(unknown, key=lambda word: int((written == word).sum()))] = "purchase"

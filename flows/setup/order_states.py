@@ -108,6 +108,16 @@ def are_order_states(column: str, words: Iterable[str]) -> bool:
     return "counts" in known and len(known) >= len(states) / 2
 
 
+def say_what_is_lost(column: str, words: Iterable[str]) -> bool:
+    """Whether one of some words says that an order was lost, and another is of unknown meaning.
+
+    >>> say_what_is_lost("Tila", ["Peruttu", "Matkustettu"])
+    True
+    """
+    states = [state_in(column, word) for word in words]
+    return None in states and ("lost" in states or "back" in states)
+
+
 def surely_order_states(column: str, words: Iterable[str]) -> bool:
     """Whether words are states of orders under any name: most are known, one counts, one is lost.
 

@@ -17,7 +17,7 @@ from flows.setup.source_draft import SourceProposal, best_column, used_columns
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
 _TEST = re.compile(
-    r"(is_)?(test|sandbox|dummy)(_?(mode|orders?|payments?|transactions?|purchases?|data|flag|row))?"
+    r"(is_)?(dry_?run|test|sandbox|dummy)(_?(mode|orders?|payments?|transactions?|purchases?|data|flag|row))?"
     r"|test_?(bestellung|zahlung)|(commande|pedido|ordine)_(de_|di_)?(test|prueba|prova)"
 )
 _LIVE = re.compile(r"(is_)?(live|production)(_?mode)?")
@@ -48,7 +48,7 @@ def leave_out_tests(found: SourceProposal, table: ProfiledTable) -> None:
 
 def _is_test(name: str, word: str) -> bool | None:
     """Whether a word marks a test, by the name of its column; None where it tells nothing."""
-    plain = plain_name(name)
+    plain = plain_name(name.rsplit(".", 1)[-1])
     if _MODE.fullmatch(plain):
         return True if word in _TEST_WORDS else False if word in _LIVE_WORDS else None
     is_live = _LIVE.fullmatch(plain) is not None

@@ -16,6 +16,7 @@ from flows.setup import column_synonyms, foreign_words
 from flows.setup.amount_inference import copied_rows, propose_amount
 from flows.setup.column_synonyms import plain_name, snake_case, synonym_rank
 from flows.setup.contracts import START
+from flows.setup.customer_by_content import likely_customers, note_on_customers
 from flows.setup.customer_column import customer_of, note_on_names, note_on_surnames
 from flows.setup.datetime_formats import read_times
 from flows.setup.event_type_inference import propose_types
@@ -36,6 +37,7 @@ from flows.setup.rows_without_amounts import leave_out_suppliers, leave_out_unpa
 from flows.setup.source_draft import Lookup, SourceProposal, best_column, used_columns
 from flows.setup.subtotals import leave_out_subtotals
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
+from flows.setup.time_by_content import note_on_time, time_by_content
 from flows.setup.unread_times import refuse_other_calendar, why_no_time
 
 MOST_ATTRIBUTES, MOST_CHOICES = 6, 500
@@ -70,7 +72,7 @@ def time_of(table: ProfiledTable) -> ColumnProfile | None:
     named = _closing_time(table) or best_column(table.columns, column_synonyms.TIME, moment)
     others = [c for c in table.columns.values() if moment(c) and c.kind != "number"]
     named = named or best_column(table.columns, START, moment)
-    return named or (others[0] if len(others) == 1 else None)
+    return named or time_by_content(others)
 
 
 def _closing_time(table: ProfiledTable) -> ColumnProfile | None:
@@ -192,7 +194,8 @@ def _names(table: ProfiledTable) -> str:
 
 
 def _who(found: SourceProposal, table: ProfiledTable, said: Mapping[str, ColumnProfile]) -> None:
-    column = said.get("customer_id") or customer_of(table)
+    named = said.get("customer_id") or customer_of(table)
+    column = named or next(iter(likely_customers(table)), None)
     if column is None:
         raise UserError(
             table.name,
@@ -201,7 +204,8 @@ def _who(found: SourceProposal, table: ProfiledTable, said: Mapping[str, ColumnP
             hint="name it: --column customer_id=COLUMN",
         )
     found.columns["customer_id"] = column.name
-    found.notes["customer_id"] = note_on_surnames(table, column)
+    found.notes["customer_id"] = "" if named else note_on_customers(table, column)
+    found.notes["customer_id"] += note_on_surnames(table, column)
     if "customer_id" not in said:
         found.notes["customer_id"] += note_on_names(table, column)
     if synonym_rank(column.name, column_synonyms.EMAIL) is not None:
@@ -238,6 +242,8 @@ def _when(
         )
     found.columns["occurred_at"] = _moment(column, zone)
     found.notes["occurred_at"] = _doubts(column, zone)
+    if "occurred_at" not in said:
+        found.notes["occurred_at"] += note_on_time(table, column)
     known = said.get("known_at") or best_column(
         table.columns, column_synonyms.KNOWN, lambda c: c.time is not None
     )

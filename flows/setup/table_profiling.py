@@ -19,7 +19,12 @@ from features.config.sources import CsvFormat, EventSource, Location, UrlTable
 from features.errors import UserError
 from features.sources.events import engine_errors, open_table
 from features.sources.locations import describe_location
-from features.sources.number_text import are_only_thousands, decimal_sign, number_value
+from features.sources.number_text import (
+    are_only_thousands,
+    currencies,
+    decimal_sign,
+    number_value,
+)
 from features.sources.prepared_files import prepare_files
 from features.sources.spreadsheets import chosen_sheets, is_spreadsheet, sheet_names, sheet_rows
 from flows.services.console import step
@@ -32,6 +37,7 @@ _SAMPLE_ROWS = 100_000
 _HEAD_BYTES = 1_000_000
 _MOST_TITLE_LINES = 30
 _STEADY = 0.9  # share of the first lines that have the same number of columns
+_FEW_CELLS = 200
 _NUMERIC = 0.98  # share of the filled cells of a number column that must read as numbers
 _EXACT_FLOATS = 2**53
 _Kind = Literal["text", "number", "flag", "time", "other"]
@@ -53,6 +59,8 @@ class ColumnProfile:
         All values in the whole table, where the name may be that of a column of event types.
     thousands
         The sign that is read as parting thousands, though it might part three decimals; or "".
+    money
+        Whether cells are written with the sign or code of a currency.
     """
 
     name: str
@@ -61,6 +69,7 @@ class ColumnProfile:
     time: TimeForm | None = None
     types: tuple[str, ...] = ()
     thousands: str = ""
+    money: bool = False
 
     @property
     def filled(self) -> float:
@@ -337,7 +346,8 @@ def _column(name: str, kind: Any, cells: pd.Series, decimal: str) -> ColumnProfi
         exact = not (numbers.abs() >= _EXACT_FLOATS).any()  # longer ids are kept as text
         if exact and numbers.notna().sum() >= _NUMERIC * written.notna().sum():
             # Ids keep their leading zeros: how a number is written is not lost on the config.
-            return ColumnProfile(name, "number", numbers, time)
+            money = bool(currencies(written.dropna().head(_FEW_CELLS)))
+            return ColumnProfile(name, "number", numbers, time, money=money)
     return ColumnProfile(name, "text", stripped, time)
 
 

@@ -10,6 +10,7 @@ from features.errors import Problems, UserError
 from flows.setup.amount_inference import copied_rows
 from flows.setup.column_synonyms import CUSTOMER, VALUE, snake_case
 from flows.setup.contracts import contract_ends
+from flows.setup.customer_by_content import likely_customers
 from flows.setup.customer_column import customer_of
 from flows.setup.event_type_inference import role_of_table
 from flows.setup.overlapping_purchases import settle_purchases
@@ -143,7 +144,7 @@ def _with_parts(
     tables: Sequence[ProfiledTable], given: Mapping[str, str], joins: Sequence[Join]
 ) -> tuple[list[_Joined], list[tuple[str, str]]]:
     """Tables of events with the columns of the tables that belong to them."""
-    whole = [t for t in tables if _complete(t, given)]
+    whole = [t for t in tables if _complete(t, given)] or _likely_events(tables, given)
     parts = [t for t in tables if t not in whole]
     left_out: list[tuple[str, str]] = []
     lines: list[_Joined] = []
@@ -206,6 +207,14 @@ def _complete(table: ProfiledTable, given: Mapping[str, str]) -> bool:
     who = given.get("customer_id") in table.columns or customer_of(table) is not None
     when = given.get("occurred_at") in table.columns or time_of(table) is not None
     return who and when
+
+
+def _likely_events(
+    tables: Sequence[ProfiledTable], given: Mapping[str, str]
+) -> list[ProfiledTable]:
+    """The only table with times, where a column may be that of customers by its content."""
+    timed = [t for t in tables if given.get("occurred_at") in t.columns or time_of(t) is not None]
+    return timed if len(timed) == 1 and likely_customers(timed[0]) else []
 
 
 def _of_people(table: ProfiledTable) -> bool:

@@ -163,7 +163,7 @@ def _date_codes(
         month = "%b" if "b" in kinds else "%m"
         form = ("%Y", month) if years[0] == 0 else (month, "%Y")
         return [(form, _of_months("%Y%m"))]
-    return _three_codes(parts, kinds) if len(parts) == 3 else []
+    return _three_codes(parts, kinds) if len(parts) == 3 and kinds.count("b") < 2 else []
 
 
 def _compact_forms(length: int, named: bool) -> tuple[str, ...]:
