@@ -19,6 +19,8 @@ def notebook_page(path: Path) -> str:
 def _cell(cell: dict[str, Any]) -> str:
     source = "".join(cell["source"])
     if cell["cell_type"] == "markdown":
+        # Files of the repository that are no pages are only named.
+        source = re.sub(r"\[([^\]]+)\]\(\.\./(?!docs/)[^)]+\)", r"\1", source)
         # A link to another notebook leads to its page.
         return re.sub(
             r"\]\((\d\d_\w+)\.ipynb\)", r"](\1.md)", source.replace("](../docs/", "](../")
