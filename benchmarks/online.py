@@ -98,7 +98,7 @@ def in_process(output: Path, events: dict[str, list[dict[str, Any]]]) -> dict[st
     frame = scoring_frame(archive, archive.builder.last_snapshot)
     batch = {r["customer_id"]: alike(r) for r in score_records(read_current(output).scores)}
     loaded = registry.load(space.tracking(), version=int(opened.run.scorer_version))
-    scorer, context = loaded.scorer, opened.scorer._scoring_context
+    scorer, context = loaded.scorer, opened.scorer.scoring_context
     names = [feature["name"] for feature in scorer.head["features"]]
     vectors, others = frame[names].to_numpy(), frame.drop(columns=names).to_dict("records")
     by_vector = [
