@@ -87,8 +87,8 @@ class CommandRuns:
                 printed.seek(0)
                 lines = printed.read().decode("utf-8", "replace").strip().splitlines()
             # 2: something for a person to fix, said in words; of a defect the log has nothing.
-            said = " ".join(" ".join(lines[-_LAST_LINES:]).split()) if code == 2 else ""
-            outcome = "done" if code == 0 else hidden(said) or f"failed with exit code {code}"
+            message = " ".join(" ".join(lines[-_LAST_LINES:]).split()) if code == 2 else ""
+            outcome = "done" if code == 0 else hidden(message) or f"failed with exit code {code}"
         except OSError as error:
             outcome = f"failed: {error.strerror}"
         self.log.add(who, what, detail, outcome)

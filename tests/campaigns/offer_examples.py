@@ -57,3 +57,26 @@ def facts(customers: list[str], seed: int, **policy: Any) -> CustomerContext:
             index=index,
         ),
     )
+
+
+def assert_within_limits(
+    members: pd.DataFrame, context: CustomerContext, *, gifts: int
+) -> pd.DataFrame:
+    """Assert that consent, caps, rules and places hold for the offers; return those treated."""
+    assert context.consent is not None
+    assert context.contacts is not None
+    assert context.past is not None
+    control = members["arm"] == "control"
+    assert (members.loc[control, "offer_name"] == "nothing").all()
+    treated = members[~control]
+    by_letter = treated["offer_name"] == "gift"
+    consent, contacts, past = (
+        table.loc[treated.index] for table in (context.consent, context.contacts, context.past)
+    )
+    assert consent["direct_mail"][by_letter].all()
+    assert consent["email"][~by_letter].all()
+    assert (contacts[0] < 2).all()
+    assert (contacts[1][by_letter] < 1).all()
+    assert not (past.iloc[:, 0] & (treated["offer_name"] == "code")).any()
+    assert by_letter.sum() <= gifts
+    return treated

@@ -16,7 +16,12 @@ from campaigns.draw_chances import equal_chances, thompson_chances
 from campaigns.expected_value import offer_uplift_name, uplift_error_name
 from campaigns.playbook import Playbook
 from tests.campaigns.campaign_examples import plan, playbook, scores
-from tests.campaigns.offer_examples import facts, offers_playbook, with_places
+from tests.campaigns.offer_examples import (
+    assert_within_limits,
+    facts,
+    offers_playbook,
+    with_places,
+)
 from tests.tries import tries
 
 EFFECTS = {"note": 0.02, "code": 0.2, "gift": 0.3}
@@ -101,22 +106,7 @@ def test_thompson_draws_keep_consent_caps_arms_places_and_budget(
     book = thompson_playbook(offers=with_places(gift=gifts), capacity=90)
     planned = plan(frame, book, context=context, consent="recorded")
     members = planned.audience.set_index("customer_id")
-    control = members["arm"] == "control"
-    assert (members.loc[control, "offer_name"] == "nothing").all()
-    treated = members[~control]
-    by_letter = treated["offer_name"] == "gift"
-    assert context.consent is not None
-    assert context.contacts is not None
-    assert context.past is not None
-    consent, contacts, past = (
-        table.loc[treated.index] for table in (context.consent, context.contacts, context.past)
-    )
-    assert consent["direct_mail"][by_letter].all()
-    assert consent["email"][~by_letter].all()
-    assert (contacts[0] < 2).all()
-    assert (contacts[1][by_letter] < 1).all()
-    assert not (past.iloc[:, 0] & (treated["offer_name"] == "code")).any()
-    assert by_letter.sum() <= gifts
+    assert_within_limits(members, context, gifts=gifts)
     assert planned.offers["cost"].sum() <= (budget or np.inf) * (1 + 1e-9) + 1e-9
     for row in members.itertuples():
         chances = json.loads(row.propensities)

@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 
 from campaigns.planning import CampaignPlan
 from tests.campaigns.campaign_examples import plan, scores
-from tests.campaigns.offer_examples import OFFERS, facts, offers_playbook, with_places
+from tests.campaigns.offer_examples import (
+    OFFERS,
+    assert_within_limits,
+    facts,
+    offers_playbook,
+    with_places,
+)
 from tests.tries import tries
 
 COSTS = {"note": 0.5, "code": 0.5, "gift": 4.0}
@@ -42,25 +48,12 @@ def test_nobody_is_explored_on_against_consent_caps_arms_places_or_budget(
     )
     planned = plan(frame, book, context=context, consent="recorded")
     members = planned.audience.set_index("customer_id")
-    assert context.consent is not None
-    assert context.contacts is not None
-    assert context.past is not None
+    treated = assert_within_limits(members, context, gifts=gifts)
     control = members["arm"] == "control"
-    assert (members.loc[control, "offer_name"] == "nothing").all()
     assert (members.loc[control, "propensity"] == book.control_share).all()
-    treated = members[~control]
     assert treated["offer_name"].isin(COSTS).all()
     by_letter = treated["offer_name"] == "gift"
     assert (treated["channel"] == np.where(by_letter, "letter", "email")).all()
-    consent, contacts, past = (
-        table.loc[treated.index] for table in (context.consent, context.contacts, context.past)
-    )
-    assert consent["direct_mail"][by_letter].all()
-    assert consent["email"][~by_letter].all()
-    assert (contacts[0] < 2).all()
-    assert (contacts[1][by_letter] < 1).all()
-    assert not (past.iloc[:, 0] & (treated["offer_name"] == "code")).any()
-    assert by_letter.sum() <= gifts
     assert len(members) <= 90
     spent = planned.offers["cost"].sum()
     assert spent <= min(150.0, budget or 150.0) * (1 + 1e-9) + 1e-9
